@@ -12,7 +12,7 @@ use sea_orm::DbErr;
 pub use self::responses::ensure_json_errors;
 use crate::{
     database::{DbErrorKind, Outage, classify},
-    limits::{RateLimited, TooManyConnections, TooManySockets},
+    limits::{Overloaded, RateLimited, TooManyConnections, TooManySockets},
     metrics::METRICS,
     models::{
         hashing::HashingBusy,
@@ -95,6 +95,8 @@ pub enum Error {
     UpgradeRequired,
     #[error("a WebSocket handshake without the subprotocol of rich sockets")]
     SubprotocolRequired,
+    #[error(transparent)]
+    Overloaded(#[from] Overloaded),
     #[error("temporarily unavailable")]
     Unavailable,
     #[error("database unavailable: {}", .0.code())]
@@ -200,9 +202,9 @@ impl From<TooManyConnections> for Error {
 }
 
 impl From<HashingBusy> for Error {
-    fn from(_: HashingBusy) -> Self {
+    fn from(HashingBusy { retry_after }: HashingBusy) -> Self {
         // The queue has logged this, once for many requests.
-        Self::Unavailable
+        Self::Overloaded(Overloaded { retry_after })
     }
 }
 

@@ -27,6 +27,26 @@ impl Channels {
         let hashing = hashing::queue_length();
         let help = "Password hashes that wait for a thread";
         samples.count("hashing_queue", help, hashing);
+        let admission = self.admission.counts();
+        for (name, help, value) in [
+            (
+                "admission_limit",
+                "Sockets and subscriptions that may start at the same time",
+                admission.limit,
+            ),
+            (
+                "admission_starting",
+                "Sockets and subscriptions that start now",
+                admission.starting,
+            ),
+            (
+                "admission_waiting",
+                "Sockets and subscriptions that wait for their start",
+                admission.waiting,
+            ),
+        ] {
+            samples.count(name, help, value);
+        }
         let dropped = to_f64(logging::dropped_lines() as u64);
         let help = "Lines of the log that were dropped because nothing read them";
         samples.counter("log_lines_dropped", help, dropped);

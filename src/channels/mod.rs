@@ -68,7 +68,10 @@ use self::{
     delivery::{SocketHandle, SocketScope},
     health_checks::ReadinessCache,
     hub::Hub,
-    protocol::{CloseReason, rich::SUBPROTOCOL},
+    protocol::{
+        CloseReason,
+        rich::{Bye, SUBPROTOCOL},
+    },
     socket_record::{SocketMode, SocketRecord},
     socket_writer::SocketWriter,
     writer::Writer,
@@ -79,7 +82,10 @@ pub use self::{
 };
 use crate::{
     database::{self, checkpoint::Checkpointer},
-    limits::{RateKey, RateLimited, RateLimiter, SocketLimiter, SocketPermit, TooManySockets},
+    limits::{
+        AdmissionControl, RateKey, RateLimited, RateLimiter, SocketLimiter, SocketPermit,
+        StartPermit, TooManySockets, admission::run_load_monitor,
+    },
     metrics::{METRICS, Transport},
     models::{
         chat_groups, epochs,
@@ -119,6 +125,8 @@ struct SocketGuard {
 pub struct SocketAdmission {
     /// Counts the socket until it has ended.
     pub permit: SocketPermit,
+    /// Counts the socket among those that start, until it has joined its groups.
+    pub start: StartPermit,
     /// The writer of the connection. `None` where only the socket's task can write.
     pub writer: Option<Arc<SocketWriter>>,
     /// The address of the client.
@@ -137,6 +145,7 @@ pub struct Channels {
     send_limiter: RateLimiter,
     subscribe_limiter: RateLimiter,
     socket_limiter: SocketLimiter,
+    admission: AdmissionControl,
     counters: RedisScripts,
     tasks: TaskTracker,
     supervisor: Supervisor,
@@ -169,7 +178,14 @@ impl Channels {
         let writer = Writer::start(writing.clone(), hub.clone(), writer_lock, &supervisor);
         let canary = health_checks::run_canary(hub.canary.clone(), writer.clone());
         supervisor.spawn("canary", canary);
+        let admission = AdmissionControl::new(
+            settings.limits.starts_at_once,
+            Duration::from_secs(settings.limits.start_wait.into()),
+        );
+        let monitor = run_load_monitor(admission.clone(), db);
+        supervisor.spawn("load monitor", monitor);
         Ok(Self {
+            admission,
             writer,
             writer_db: writing,
             hub,
@@ -211,6 +227,12 @@ impl Channels {
         }
     }
 
+    /// The admission control of sockets, streams and subscriptions.
+    #[must_use]
+    pub const fn admission(&self) -> &AdmissionControl {
+        &self.admission
+    }
+
     /// Acquires a permit for a socket or stream of a user in a network.
     ///
     /// # Errors
@@ -232,11 +254,12 @@ impl Channels {
         admission: SocketAdmission,
     ) -> Response {
         let (mode, group) = (SocketMode::Base, Some(member.group_name.clone()));
-        let (permit, handle) = self.open_handle(mode, &member.actor, group, session, admission);
+        let (permit, start, handle) =
+            self.open_handle(mode, &member.actor, group, session, admission);
         self.clone()
             .upgrade(upgrade, Some(permit), async move |socket, _guard| {
                 let mut protocol = BaseProtocol::new(&member, &self);
-                connection::run(socket, handle, &self, &mut protocol).await;
+                connection::run(socket, handle, start, &self, &mut protocol).await;
             })
     }
 
@@ -250,14 +273,15 @@ impl Channels {
         admission: SocketAdmission,
     ) -> Response {
         let (mode, group) = (SocketMode::RichGroup, Some(member.group_name.clone()));
-        let (permit, handle) = self.open_handle(mode, &member.actor, group, session, admission);
+        let (permit, start, handle) =
+            self.open_handle(mode, &member.actor, group, session, admission);
         // Boxed, because the socket's task needs it only at its start.
         let initial = Box::new((member, resume_point));
         let upgrade = upgrade.protocols([SUBPROTOCOL]);
         self.clone()
             .upgrade(upgrade, Some(permit), async move |socket, _guard| {
                 let mut protocol = RichProtocol::for_group(initial, &self);
-                connection::run(socket, handle, &self, &mut protocol).await;
+                connection::run(socket, handle, start, &self, &mut protocol).await;
             })
     }
 
@@ -270,21 +294,21 @@ impl Channels {
         admission: SocketAdmission,
     ) -> Response {
         let (mode, actor) = (SocketMode::RichGroups, Actor::from_user(&user));
-        let (permit, handle) = self.open_handle(mode, &actor, None, session, admission);
+        let (permit, start, handle) = self.open_handle(mode, &actor, None, session, admission);
         let upgrade = upgrade.protocols([SUBPROTOCOL]);
         self.clone()
             .upgrade(upgrade, Some(permit), async move |socket, _guard| {
                 let mut protocol = RichProtocol::for_groups(&user, &self);
-                connection::run(socket, handle, &self, &mut protocol).await;
+                connection::run(socket, handle, start, &self, &mut protocol).await;
             })
     }
 
-    /// Upgrades a request for a rich socket only to send the reason for which it closes: a browser cannot read the
-    /// status of a rejected handshake.
-    pub fn reject_rich(self, upgrade: WebSocketUpgrade, reason: CloseReason) -> Response {
+    /// Upgrades a request for a rich socket only to send the frame `bye`, and to close the socket: a browser cannot read
+    /// the status of a rejected handshake.
+    pub fn reject_rich(self, upgrade: WebSocketUpgrade, bye: Bye, reason: CloseReason) -> Response {
         let upgrade = upgrade.protocols([SUBPROTOCOL]);
         self.upgrade(upgrade, None, async move |socket, _guard| {
-            connection::reject(socket, reason).await;
+            connection::reject(socket, bye, reason).await;
         })
     }
 
@@ -300,7 +324,7 @@ impl Channels {
         connection::serve_event_stream(self, member, session, resume_point, admission)
     }
 
-    /// Returns the permit and the handle of a socket or stream that a session authenticates. `group` is `None` for a
+    /// Returns the two permits and the handle of a socket or stream that a session authenticates. `group` is `None` for a
     /// socket of many groups.
     fn open_handle(
         &self,
@@ -309,9 +333,10 @@ impl Channels {
         group: Option<Arc<str>>,
         session: ActiveSession,
         admission: SocketAdmission,
-    ) -> (SocketPermit, Arc<SocketHandle>) {
+    ) -> (SocketPermit, StartPermit, Arc<SocketHandle>) {
         let SocketAdmission {
             permit,
+            start,
             writer,
             client,
         } = admission;
@@ -324,7 +349,7 @@ impl Channels {
         let record = SocketRecord::new(mode, user.id, group, client);
         let username = user.username.clone();
         let handle = SocketHandle::new(username, scope, session, writer, record);
-        (permit, handle)
+        (permit, start, handle)
     }
 
     fn upgrade<F>(

@@ -253,7 +253,8 @@ pub async fn list_events(
         };
         throttle.check_socket_open()?;
         channels.check_send_rate(member.user.id)?;
-        let admission = throttle.admit_socket(&channels, &member.user, None)?;
+        let start = throttle.wait_for_start(&channels).await?;
+        let admission = throttle.admit_socket(&channels, &member.user, start, None)?;
         return Ok(channels.serve_event_stream(
             member.channel_member(),
             member.session,

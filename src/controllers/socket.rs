@@ -21,7 +21,10 @@ use super::extractors::{
 use crate::{
     channels::{
         Channels, ResumePoint,
-        protocol::{CloseReason, rich::SUBPROTOCOL},
+        protocol::{
+            CloseReason,
+            rich::{Bye, SUBPROTOCOL},
+        },
         socket_writer::SocketWriter,
     },
     errors::{Error, Refusal, Result},
@@ -78,11 +81,12 @@ pub async fn group_socket(
         Err(error) if Handshake::offers_subprotocol(&parts.headers, SUBPROTOCOL) => Err(error),
         handshake => {
             let _: AllowedOrigin = parts.extract_with_state(&ctx).await?;
+            let start = throttle.wait_for_start(&channels).await?;
             let socket_member: SocketMember<BaseSocketUser> =
                 parts.extract_with_state(&ctx).await?;
             let Handshake(upgrade) = handshake?;
-            let admission =
-                throttle.admit_socket(&channels, &socket_member.user, shared_writer(&parts))?;
+            let writer = shared_writer(&parts);
+            let admission = throttle.admit_socket(&channels, &socket_member.user, start, writer)?;
             Ok(channels.serve_base(
                 upgrade,
                 socket_member.member,
@@ -103,6 +107,10 @@ async fn open_rich_socket(
     mut parts: Parts,
     upgrade: WebSocketUpgrade,
 ) -> Result<Response> {
+    let start = match throttle.wait_for_start(&channels).await {
+        Ok(start) => start,
+        Err(overloaded) => return reject_rich_socket(&channels, upgrade, overloaded.into()),
+    };
     let socket_member = parts
         .extract_with_state::<SocketMember<RichSocketUser>, _>(&ctx)
         .await;
@@ -114,7 +122,8 @@ async fn open_rich_socket(
     });
     match (socket_member, resume_point) {
         (Ok(socket_member), Ok(resume_point)) => {
-            match throttle.admit_socket(&channels, &socket_member.user, shared_writer(&parts)) {
+            let writer = shared_writer(&parts);
+            match throttle.admit_socket(&channels, &socket_member.user, start, writer) {
                 Ok(admission) => Ok(channels.serve_rich_group(
                     upgrade,
                     socket_member.member,
@@ -125,11 +134,10 @@ async fn open_rich_socket(
                 Err(error) => reject_rich_socket(&channels, upgrade, error.into()),
             }
         }
-        (Ok(_), Err(_)) => Ok(close_rejected(
-            &channels,
-            upgrade,
-            CloseReason::InvalidQuery,
-        )),
+        (Ok(_), Err(_)) => {
+            let reason = CloseReason::InvalidQuery;
+            Ok(close_rejected(&channels, upgrade, reason.into(), reason))
+        }
         (Err(error), _) => reject_rich_socket(&channels, upgrade, error),
     }
 }
@@ -167,13 +175,14 @@ pub async fn multi_group_socket(
     if !offers_rich_subprotocol(&upgrade) {
         return Err(Error::SubprotocolRequired);
     }
-    let authenticated = RichSocketUser::authenticate(&mut parts, &ctx).await;
-    let permitted = authenticated.and_then(|authenticated| {
+    let permitted = async {
+        let start = throttle.wait_for_start(&channels).await?;
+        let authenticated = RichSocketUser::authenticate(&mut parts, &ctx).await?;
         let writer = shared_writer(&parts);
-        let admission = throttle.admit_socket(&channels, &authenticated.user, writer)?;
+        let admission = throttle.admit_socket(&channels, &authenticated.user, start, writer)?;
         Ok((authenticated, admission))
-    });
-    match permitted {
+    };
+    match permitted.await {
         Ok((AuthenticatedUser { user, session }, admission)) => {
             Ok(channels.serve_rich_groups(upgrade, user, session, admission))
         }
@@ -190,6 +199,15 @@ fn reject_rich_socket(
     let reason = match error {
         // A client of a network with too many sockets gets 429 with `Retry-After`, as after any rate limit.
         Error::ForeignOrigin | Error::TooManySockets(TooManySockets::Network) => return Err(error),
+        Error::Overloaded(overloaded) => {
+            let bye = Bye::overloaded(overloaded);
+            return Ok(close_rejected(
+                channels,
+                upgrade,
+                bye,
+                CloseReason::Overloaded,
+            ));
+        }
         Error::TooManySockets(TooManySockets::User) => CloseReason::TooManySockets,
         Error::Unauthorized | Error::TokenExpired | Error::TokenInvalid => {
             CloseReason::Unauthorized
@@ -201,12 +219,17 @@ fn reject_rich_socket(
             CloseReason::InternalError
         }
     };
-    Ok(close_rejected(channels, upgrade, reason))
+    Ok(close_rejected(channels, upgrade, reason.into(), reason))
 }
 
 /// Opens a socket that only closes. The log contains the reason.
-fn close_rejected(channels: &Channels, upgrade: WebSocketUpgrade, reason: CloseReason) -> Response {
-    let mut response = channels.clone().reject_rich(upgrade, reason);
+fn close_rejected(
+    channels: &Channels,
+    upgrade: WebSocketUpgrade,
+    bye: Bye,
+    reason: CloseReason,
+) -> Response {
+    let mut response = channels.clone().reject_rich(upgrade, bye, reason);
     response.extensions_mut().insert(Refusal(reason.text()));
     response
 }

@@ -253,6 +253,25 @@ pub fn pool_counts(db: &DatabaseConnection) -> PoolCounts {
     }
 }
 
+/// Returns the time until the pool has a free connection, at most `limit`. Zero, if the pool has one now or can open
+/// one.
+pub async fn connection_wait(db: &DatabaseConnection, limit: Duration) -> Duration {
+    let counts = pool_counts(db);
+    if counts.idle > 0 || counts.used < counts.max {
+        return Duration::ZERO;
+    }
+    let started_at = Instant::now();
+    let acquired = async {
+        match postgres_pool(db) {
+            Some(pool) => drop(pool.acquire().await),
+            None => drop(db.get_sqlite_connection_pool().acquire().await),
+        }
+    };
+    // The caller only needs the time, which is `limit` after a timeout.
+    let _ = timeout(limit, acquired).await;
+    started_at.elapsed()
+}
+
 /// Registers all pools that open from now on, so that [`close_all_pools`] closes them at the end of the process.
 pub fn track_pools() {
     lock_open_pools().get_or_insert_default();

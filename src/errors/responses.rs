@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::Error;
 use crate::{
-    limits::RateLimited,
+    limits::{Overloaded, RateLimited},
     models::rejections::Rejection,
     views::errors::{self as views, ApiError, FieldErrors, RegisterErrors},
 };
@@ -198,6 +198,9 @@ impl Error {
                 ),
             )
                 .into_response(),
+            Self::Overloaded(Overloaded { retry_after }) => {
+                with_retry_after(retry_after, status_error(StatusCode::SERVICE_UNAVAILABLE))
+            }
             Self::Unavailable => status_error(StatusCode::SERVICE_UNAVAILABLE),
             Self::DatabaseDown(outage) => {
                 let mut response = status_error(StatusCode::SERVICE_UNAVAILABLE);
@@ -247,17 +250,20 @@ const fn rejection_status(rejection: &Rejection) -> StatusCode {
     }
 }
 
-/// Returns the response for a client that must wait.
+/// Returns the response for a client that has reached a rate limit.
 fn too_many_requests(limited: RateLimited, body: impl IntoResponse) -> Response {
-    // The wait in whole seconds, rounded up (RFC 9110, section 10.2.3).
-    let RateLimited { retry_after } = limited;
-    let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
-    (
-        StatusCode::TOO_MANY_REQUESTS,
-        [(header::RETRY_AFTER, seconds.max(1).to_string())],
-        body,
+    with_retry_after(
+        limited.retry_after,
+        (StatusCode::TOO_MANY_REQUESTS, body).into_response(),
     )
-        .into_response()
+}
+
+/// Returns the response with the time to wait, in whole seconds, rounded up (RFC 9110, section 10.2.3).
+fn with_retry_after(retry_after: Duration, mut response: Response) -> Response {
+    let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
+    let value = HeaderValue::from(seconds.max(1));
+    response.headers_mut().insert(header::RETRY_AFTER, value);
+    response
 }
 
 fn base_api_error(detail: &str) -> Json<views::BaseError> {

@@ -7,6 +7,7 @@
 //! | open connections | [`connections`] | network, and node |
 //! | open sockets and event streams | [`sockets`] | user, and network |
 //! | frames of a socket | [`frames`] | socket |
+//! | starts of sockets and subscriptions at the same time | [`admission`] | node; networks and users take turns |
 //! | requests: logins, reads, changes … | [`requests`] | user or network |
 //! | sent messages, subscriptions | `channels::Channels`, by a [`RateLimiter`] | user |
 //! | failed logins | [`logins`] | account, on all nodes together |
@@ -19,7 +20,9 @@
 //! There are two forms. A *rate* limits events over time: [`RateLimiter`] counts by a [`RateKey`], and refuses
 //! with [`RateLimited`]. A *permit* limits things that exist at the same time, and ends when it is dropped.
 
+pub mod admission;
 pub mod connections;
+mod fair_queue;
 pub mod frames;
 pub mod log_throttle;
 pub mod logins;
@@ -27,12 +30,15 @@ mod network_counts;
 pub mod quotas;
 mod rate_limiter;
 pub mod requests;
+mod retry_schedule;
 pub mod sockets;
 
 use std::time::Duration;
 
 pub use self::{
+    admission::{AdmissionControl, AdmissionKind, Overloaded, StartPermit},
     connections::{ConnectionLimiter, ConnectionPermit, TooManyConnections},
+    fair_queue::FairQueue,
     frames::FrameRateLimiter,
     log_throttle::{ClientLogThrottle, LogThrottle},
     logins::{LoginAttempt, LoginThrottle},
@@ -40,6 +46,7 @@ pub use self::{
     quotas::Quotas,
     rate_limiter::{RateKey, RateLimiter},
     requests::RequestLimits,
+    retry_schedule::RetrySchedule,
     sockets::{SocketLimiter, SocketPermit, TooManySockets},
 };
 

@@ -300,6 +300,9 @@ pub struct Metrics {
     pub hashing_seconds: Histogram,
     pub hashing_rejected: Counter,
     pub logins: Counters<1>,
+    pub admissions: Counters<2>,
+    pub admission_wait_seconds: Histogram,
+    pub runtime_lateness_seconds: Histogram,
     pub rate_limited: Counters<1>,
     pub revocation_seconds: Histogram,
 }
@@ -346,6 +349,10 @@ impl Metrics {
             hashing_rejected: counter(r, "hashing_rejected", "Requests that found the hashing queue full"),
             logins: counters(r, "logins", "Attempts to log in, by result", ["result"])
                 .starting_at_zero(&[["success"], ["failed"], ["throttled"], ["error"]]),
+            admissions: counters(r, "admissions", "Requests to start a socket or subscription, by outcome", ["kind", "result"])
+                .starting_at_zero(&[["handshake", "admitted"], ["handshake", "refused"], ["subscription", "admitted"], ["subscription", "refused"]]),
+            admission_wait_seconds: histogram(r, "admission_wait_seconds", "Time that a socket or subscription waited for its start", DELAYS),
+            runtime_lateness_seconds: histogram(r, "runtime_lateness_seconds", "Delay of a timer of the runtime, measured while sockets start", DELAYS),
             rate_limited: counters(r, "rate_limited", "Requests and frames that a rate limit refused or delayed", ["limit"]),
             revocation_seconds: histogram(r, "revocation_seconds", "Time from the request to check a session to the close of its socket", DELAYS),
             registry,

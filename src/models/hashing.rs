@@ -12,7 +12,6 @@
 //! a flood from one network delays only that network.
 
 use std::{
-    collections::{HashMap, VecDeque},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Condvar, LazyLock, Mutex, MutexGuard, PoisonError},
     thread::{self, available_parallelism},
@@ -23,13 +22,19 @@ use argon2::Block;
 use ipnet::IpNet;
 use tokio::{sync::oneshot, time::timeout};
 
-use crate::{limits::LogThrottle, metrics::METRICS};
+use crate::{
+    limits::{FairQueue, LogThrottle, RetrySchedule},
+    metrics::METRICS,
+};
 
 /// The number of requests that may wait: about 5 s of work on two cores.
 const MAX_WAITING_JOBS: usize = 512;
 
 /// The longest time that a request waits in the queue.
 const JOB_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The least duration of a job in the estimate of the rate.
+const MIN_JOB_DURATION: Duration = Duration::from_millis(1);
 
 /// The idle time after which a thread frees its memory.
 const FREE_MEMORY_AFTER: Duration = Duration::from_secs(10);
@@ -40,7 +45,10 @@ const LOWEST_PRIORITY_EVERY: u64 = 4;
 /// The error when the queue is full, or the request waited too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("too many passwords are being hashed at the moment")]
-pub struct HashingBusy;
+pub struct HashingBusy {
+    /// The time after which the client should try again. It grows with the number of refused clients.
+    pub retry_after: Duration,
+}
 
 /// The priority of a request, the highest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -120,11 +128,14 @@ struct HashPool {
 /// [`HashingBusy`] when the queue is full.
 pub fn check_capacity(network: IpNet) -> Result<(), HashingBusy> {
     let requester = Requester::client(HashPriority::Login, network);
-    if HASH_POOL.lock_queue().has_capacity(&requester) {
-        Ok(())
-    } else {
-        Err(log_queue_full())
+    let mut queue = HASH_POOL.lock_queue();
+    if queue.has_capacity(&requester) {
+        return Ok(());
     }
+    let busy = queue.busy();
+    drop(queue);
+    log_queue_full();
+    Err(busy)
 }
 
 /// Runs `work` on a hashing thread, in the order of the queue.
@@ -145,27 +156,25 @@ pub async fn run_queued<T: Send + 'static>(
             let _ = sender.send(work(memory));
         }
     });
-    HASH_POOL
-        .lock_queue()
-        .push(requester, job)
-        .map_err(|_| log_queue_full())?;
+    let pushed = HASH_POOL.lock_queue().push(requester, job);
+    pushed.inspect_err(|_| log_queue_full())?;
     HASH_POOL.job_added.notify_one();
     match timeout(JOB_TIMEOUT, result).await {
         Ok(Ok(result)) => {
             METRICS.hashing_seconds.observe(started_at.elapsed());
             Ok(result)
         }
-        _ => Err(HashingBusy),
+        _ => Err(HASH_POOL.lock_queue().busy()),
     }
 }
 
 /// The number of jobs that wait in the queue.
 #[must_use]
 pub fn queue_length() -> usize {
-    HASH_POOL.lock_queue().waiting
+    HASH_POOL.lock_queue().waiting()
 }
 
-fn log_queue_full() -> HashingBusy {
+fn log_queue_full() {
     METRICS.hashing_rejected.inc();
     if let Some(suppressed) = QUEUE_FULL_LOG.allow() {
         tracing::warn!(
@@ -173,13 +182,17 @@ fn log_queue_full() -> HashingBusy {
             "password hashing queue full: requests are rejected"
         );
     }
-    HashingBusy
+}
+
+/// The number of hashing threads: one fewer than cores.
+fn thread_count() -> usize {
+    let cores = available_parallelism().map_or(1, usize::from);
+    cores.saturating_sub(1).max(1)
 }
 
 impl HashPool {
     fn start_threads() -> Self {
-        let cores = available_parallelism().map_or(1, usize::from);
-        for _ in 0..cores.saturating_sub(1).max(1) {
+        for _ in 0..thread_count() {
             let thread = thread::Builder::new().name("hashing".to_owned());
             if let Err(error) = thread.spawn(run_worker) {
                 tracing::error!(%error, "hashing thread failed to start");
@@ -194,7 +207,7 @@ impl HashPool {
 
     /// Waits for the next job. Returns `None` after [`FREE_MEMORY_AFTER`] without a job.
     fn next_job(&self) -> Option<HashJob> {
-        let is_empty = |queue: &mut JobQueue| queue.waiting == 0;
+        let is_empty = |queue: &mut JobQueue| queue.waiting() == 0;
         let waited =
             self.job_added
                 .wait_timeout_while(self.lock_queue(), FREE_MEMORY_AFTER, is_empty);
@@ -209,7 +222,11 @@ fn run_worker() {
     loop {
         match HASH_POOL.next_job() {
             // A panic of one job must not end the thread. Its requester gets `HashingBusy`.
-            Some(job) => drop(catch_unwind(AssertUnwindSafe(|| job(&mut memory)))),
+            Some(job) => {
+                let started_at = Instant::now();
+                drop(catch_unwind(AssertUnwindSafe(|| job(&mut memory))));
+                HASH_POOL.lock_queue().record_duration(started_at.elapsed());
+            }
             None => memory = HashMemory::default(),
         }
     }
@@ -218,33 +235,55 @@ fn run_worker() {
 /// The waiting jobs of all priorities.
 #[derive(Default)]
 struct JobQueue {
-    by_priority: [NetworkQueues; PRIORITIES.len()],
-    waiting: usize,
+    /// The jobs of each priority. The networks take turns. `None` stands for the operator.
+    by_priority: [FairQueue<Option<IpNet>, HashJob>; PRIORITIES.len()],
     popped: u64,
-}
-
-/// The waiting jobs of one priority. Its networks take turns.
-#[derive(Default)]
-struct NetworkQueues {
-    jobs: HashMap<Option<IpNet>, VecDeque<HashJob>>,
-    /// The networks with waiting jobs, in the order of their turns.
-    next_networks: VecDeque<Option<IpNet>>,
+    /// The mean duration of a job.
+    job_duration: Duration,
+    retries: RetrySchedule,
 }
 
 impl JobQueue {
+    /// Adds a job. If the queue is full, drops a job of another requester.
+    ///
+    /// # Errors
+    /// When the queue is full of jobs that this job may not replace.
     fn push(&mut self, requester: Requester, job: HashJob) -> Result<(), HashingBusy> {
-        if self.waiting >= MAX_WAITING_JOBS {
-            let evicted = self.find_evictable(&requester).ok_or(HashingBusy)?;
-            self.evict(evicted);
+        if self.waiting() >= MAX_WAITING_JOBS {
+            match self.find_evictable(&requester) {
+                Some(evicted) => self.evict(evicted),
+                None => return Err(self.busy()),
+            }
         }
-        let networks = self.by_priority.get_mut(requester.priority as usize);
-        networks.ok_or(HashingBusy)?.push(requester.network, job);
-        self.waiting += 1;
+        if let Some(jobs) = self.by_priority.get_mut(requester.priority as usize) {
+            jobs.push(requester.network, job);
+        }
         Ok(())
     }
 
     fn has_capacity(&self, requester: &Requester) -> bool {
-        self.waiting < MAX_WAITING_JOBS || self.find_evictable(requester).is_some()
+        self.waiting() < MAX_WAITING_JOBS || self.find_evictable(requester).is_some()
+    }
+
+    fn waiting(&self) -> usize {
+        self.by_priority.iter().map(FairQueue::len).sum()
+    }
+
+    /// Returns the error for a job that cannot be done, with the time at which the client should come back.
+    fn busy(&mut self) -> HashingBusy {
+        let threads = u32::try_from(thread_count()).unwrap_or(1);
+        let rate = f64::from(threads) / self.job_duration.max(MIN_JOB_DURATION).as_secs_f64();
+        let waiting = u32::try_from(self.waiting()).unwrap_or(u32::MAX);
+        let backlog = self.job_duration.saturating_mul(waiting) / threads;
+        let now = tokio::time::Instant::now();
+        HashingBusy {
+            retry_after: self.retries.next_retry(now, backlog, rate),
+        }
+    }
+
+    fn record_duration(&mut self, duration: Duration) {
+        // The weight of the newest job is an eighth.
+        self.job_duration = (self.job_duration * 7 + duration) / 8;
     }
 
     /// Returns the priority and the network whose newest job can be dropped for another requester.
@@ -252,82 +291,29 @@ impl JobQueue {
     /// That job has a lower priority, or its network has at least two more jobs than the other requester's network.
     fn find_evictable(&self, requester: &Requester) -> Option<Requester> {
         PRIORITIES.into_iter().rev().find_map(|priority| {
-            let networks = self.by_priority.get(priority as usize)?;
-            let (network, most) = networks.busiest_network()?;
+            let jobs = self.by_priority.get(priority as usize)?;
+            let (network, most) = jobs.busiest_client()?;
             let is_lower = priority > requester.priority;
-            let is_greedier = priority == requester.priority
-                && most > networks.waiting_count(requester.network) + 1;
+            let is_greedier =
+                priority == requester.priority && most > jobs.count_of(&requester.network) + 1;
             (is_lower || is_greedier).then_some(Requester { priority, network })
         })
     }
 
     /// Drops the newest job of a requester. The requester gets [`HashingBusy`].
     fn evict(&mut self, requester: Requester) {
-        if let Some(networks) = self.by_priority.get_mut(requester.priority as usize)
-            && networks.drop_newest(requester.network)
-        {
-            self.waiting -= 1;
+        if let Some(jobs) = self.by_priority.get_mut(requester.priority as usize) {
+            drop(jobs.pop_newest_of(&requester.network));
         }
     }
 
     fn pop(&mut self) -> Option<HashJob> {
         self.popped = self.popped.wrapping_add(1);
         let is_lowest_first = self.popped.is_multiple_of(LOWEST_PRIORITY_EVERY);
-        let job = if is_lowest_first {
-            self.by_priority
-                .iter_mut()
-                .rev()
-                .find_map(NetworkQueues::pop)
+        if is_lowest_first {
+            self.by_priority.iter_mut().rev().find_map(FairQueue::pop)
         } else {
-            self.by_priority.iter_mut().find_map(NetworkQueues::pop)
-        };
-        self.waiting -= usize::from(job.is_some());
-        job
-    }
-}
-
-impl NetworkQueues {
-    fn push(&mut self, network: Option<IpNet>, job: HashJob) {
-        let jobs = self.jobs.entry(network).or_default();
-        if jobs.is_empty() {
-            self.next_networks.push_back(network);
+            self.by_priority.iter_mut().find_map(FairQueue::pop)
         }
-        jobs.push_back(job);
-    }
-
-    fn pop(&mut self) -> Option<HashJob> {
-        let network = self.next_networks.pop_front()?;
-        let jobs = self.jobs.get_mut(&network)?;
-        let job = jobs.pop_front();
-        if jobs.is_empty() {
-            self.jobs.remove(&network);
-        } else {
-            self.next_networks.push_back(network);
-        }
-        job
-    }
-
-    fn waiting_count(&self, network: Option<IpNet>) -> usize {
-        self.jobs.get(&network).map_or(0, VecDeque::len)
-    }
-
-    fn busiest_network(&self) -> Option<(Option<IpNet>, usize)> {
-        let counts = self
-            .jobs
-            .iter()
-            .map(|(network, jobs)| (*network, jobs.len()));
-        counts.max_by_key(|(_, count)| *count)
-    }
-
-    fn drop_newest(&mut self, network: Option<IpNet>) -> bool {
-        let Some(jobs) = self.jobs.get_mut(&network) else {
-            return false;
-        };
-        let is_dropped = jobs.pop_back().is_some();
-        if jobs.is_empty() {
-            self.jobs.remove(&network);
-            self.next_networks.retain(|turn| *turn != network);
-        }
-        is_dropped
     }
 }

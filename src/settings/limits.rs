@@ -17,6 +17,11 @@ pub struct LimitSettings {
     pub refreshes_per_minute: u32,
     /// The sockets and event streams that one network may open in a minute.
     pub sockets_per_minute: u32,
+    /// The sockets, event streams and subscriptions that may start at the same time. Under load, fewer may start.
+    pub starts_at_once: u32,
+    /// Seconds for which a socket, an event stream or a subscription may wait for its start, when many clients connect
+    /// at once. A client that would wait longer is refused, and learns when to come back.
+    pub start_wait: u32,
     /// The sockets and event streams that one network may have open.
     pub sockets_per_network: u32,
     /// The sockets and event streams that one user may have open.
@@ -55,6 +60,9 @@ impl LimitSettings {
     /// not reconnect.
     pub const MIN_SUBS_PER_10S: u32 = 512;
 
+    /// The greatest value of `start_wait` in seconds. Proxies close a request that takes longer.
+    pub const MAX_START_WAIT: u32 = 30;
+
     /// Returns the quotas of memberships.
     #[must_use]
     pub const fn quotas(&self) -> Quotas {
@@ -71,6 +79,8 @@ impl LimitSettings {
             ("logins_per_minute", self.logins_per_minute),
             ("refreshes_per_minute", self.refreshes_per_minute),
             ("sockets_per_minute", self.sockets_per_minute),
+            ("starts_at_once", self.starts_at_once),
+            ("start_wait", self.start_wait),
             ("sockets_per_network", self.sockets_per_network),
             ("sockets_per_user", self.sockets_per_user),
             ("starts_per_hour", self.starts_per_hour),
@@ -88,6 +98,13 @@ impl LimitSettings {
         let mut faults: Vec<_> = zero
             .map(|(key, _)| format!("settings.limits.{key} is 0; it must be above 0"))
             .collect();
+        if self.start_wait > Self::MAX_START_WAIT {
+            faults.push(format!(
+                "settings.limits.start_wait is {}; it must be {} or less, because clients give up",
+                self.start_wait,
+                Self::MAX_START_WAIT
+            ));
+        }
         if self.subs_per_10s < Self::MIN_SUBS_PER_10S {
             faults.push(format!(
                 "settings.limits.subs_per_10s is {}; it must be {} or more, because a socket may \

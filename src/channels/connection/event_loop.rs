@@ -26,7 +26,7 @@ use crate::{
         protocol::{CloseReason, event::EncodedEvent},
         transport::{answer_close, close},
     },
-    limits::FrameRateLimiter,
+    limits::{FrameRateLimiter, StartPermit},
     metrics::{EventOrigin, METRICS, WritePath},
 };
 
@@ -44,13 +44,14 @@ enum Wakeup {
 pub(in crate::channels) async fn run<P: SocketProtocol>(
     mut socket: Box<WebSocket>,
     handle: Arc<SocketHandle>,
+    start: StartPermit,
     channels: &Channels,
     protocol: &mut P,
 ) {
     handle.record.opened();
     // An idle socket pays for the largest state of its task. So all work but the wait is boxed.
     let subscriptions = Subscriptions::new(channels.hub.clone(), handle.clone());
-    let end = run_event_loop(&mut socket, subscriptions, channels, protocol).await;
+    let end = run_event_loop(&mut socket, subscriptions, start, channels, protocol).await;
     handle.record.ended(&end);
     drop(handle);
     match end {
@@ -66,10 +67,13 @@ pub(in crate::channels) async fn run<P: SocketProtocol>(
 async fn run_event_loop<P: SocketProtocol>(
     socket: &mut WebSocket,
     mut subscriptions: Subscriptions<P::GroupState>,
+    start: StartPermit,
     channels: &Channels,
     protocol: &mut P,
 ) -> ConnectionEnd {
     let greeting = Box::pin(protocol.on_open(&mut subscriptions)).await;
+    // A client that does not read must not delay the start of others.
+    drop(start);
     let settings = &channels.settings.channels;
     let mut heartbeat = Heartbeat::new(
         Duration::from_secs(settings.ping_every.into()),

@@ -26,6 +26,7 @@ use crate::{
         protocol::{CloseReason, rich::Frame},
         socket_record::SocketMode,
     },
+    limits::StartPermit,
     metrics::{METRICS, WritePath},
     models::sessions::ActiveSession,
 };
@@ -66,12 +67,19 @@ pub(in crate::channels) fn serve_event_stream(
     let last = sender.clone().try_reserve_owned();
     let task_channels = channels.clone();
     let group = Some(member.group_name.clone());
-    let (permit, socket) =
+    let (permit, start, socket) =
         channels.open_handle(SocketMode::Stream, &member.actor, group, session, admission);
     channels.tasks.spawn(async move {
         socket.record.opened();
         let subscriber = socket.clone();
-        let streaming = run_stream(&task_channels, &member, subscriber, &resume_point, &sender);
+        let streaming = run_stream(
+            &task_channels,
+            &member,
+            subscriber,
+            start,
+            &resume_point,
+            &sender,
+        );
         let streamed = Box::pin(streaming).await;
         let end = match streamed {
             Ok(()) => ConnectionEnd::ClosedByPeer(None),
@@ -123,11 +131,13 @@ async fn run_stream(
     channels: &Channels,
     member: &Member,
     socket: Arc<SocketHandle>,
+    start: StartPermit,
     resume_point: &ResumePoint,
     queue: &mpsc::Sender<Event>,
 ) -> StreamResult {
     let mut subscriptions = Subscriptions::new(channels.hub.clone(), socket);
     subscriptions.join(slice::from_ref(member), |_| ()).await;
+    drop(start);
     let (close_signal, expiry) = (subscriptions.close_signal(), subscriptions.session_expiry());
     let streaming = async {
         if let Some(subscription) = subscriptions.iter_mut().next() {

@@ -14,7 +14,10 @@ use super::ConnectionEnd;
 use crate::channels::{
     Channels,
     delivery::{CloseSignal, Subscriptions},
-    protocol::{CloseReason, rich::Frame},
+    protocol::{
+        CloseReason,
+        rich::{Bye, Frame},
+    },
     socket_writer::{SocketWriter, WriteOutcome},
     text_frame::encode_text_frames,
     transport::{self, FLUSH_BYTES, close, write_batch},
@@ -123,7 +126,7 @@ pub(super) fn end_after_read_error(error: Error) -> ConnectionEnd {
 /// Sends `bye` with a reason on a rich socket, and closes the socket.
 ///
 /// The socket was opened only for this, because a browser cannot read the status of a rejected handshake.
-pub(in crate::channels) async fn reject(socket: Box<WebSocket>, reason: CloseReason) {
-    let bye = Frame::Bye(reason.into()).encode();
+pub(in crate::channels) async fn reject(socket: Box<WebSocket>, bye: Bye, reason: CloseReason) {
+    let bye = Frame::Bye(bye).encode();
     close(socket, Some(bye), reason).await;
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{CloseReason, hello::Hello, to_json};
-use crate::limits::RateLimited;
+use crate::limits::{Overloaded, RateLimited};
 
 /// The subprotocol that a client offers to get a rich socket.
 pub const SUBPROTOCOL: &str = "chat.v1.json";
@@ -284,6 +284,16 @@ impl<'a> ErrorReply<'a> {
         }
     }
 
+    /// Returns the error for a request that this node has no time for.
+    #[must_use]
+    pub fn overloaded(Overloaded { retry_after }: Overloaded) -> Self {
+        Self {
+            retry: true,
+            retry_after_ms: u64::try_from(retry_after.as_millis()).ok(),
+            ..Self::new("unavailable", "The server is busy; try again later.")
+        }
+    }
+
     /// Returns the error `rate_limited` with the time to wait.
     #[must_use]
     pub fn rate_limited(RateLimited { retry_after }: RateLimited) -> Self {
@@ -322,7 +332,7 @@ pub struct Bye {
     /// `true` if the same client can reconnect with nothing changed.
     #[schema(example = true)]
     reconnect: bool,
-    /// The range of the first reconnect delay in milliseconds, if the client should reconnect. Choose a random
+    /// The range of the next reconnect delay in milliseconds, if the client should reconnect. Choose a random
     /// delay in the range.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = json!([0, 8000]), nullable = false)]
@@ -340,6 +350,19 @@ impl From<CloseReason> for Bye {
             reason: reason.text(),
             reconnect: reason.can_reconnect(),
             retry_ms: reason.can_reconnect().then_some(retry_ms),
+        }
+    }
+}
+
+impl Bye {
+    /// Returns the frame for a client that a busy node refuses. The client comes back after the time in `overloaded`, or
+    /// up to a quarter later.
+    #[must_use]
+    pub fn overloaded(Overloaded { retry_after }: Overloaded) -> Self {
+        let earliest = u32::try_from(retry_after.as_millis()).unwrap_or(u32::MAX);
+        Self {
+            retry_ms: Some([earliest, earliest.saturating_add(earliest / 4)]),
+            ..CloseReason::Overloaded.into()
         }
     }
 }

@@ -11,7 +11,10 @@ use super::ClientAddress;
 use crate::{
     channels::{Channels, SocketAdmission, socket_writer::SocketWriter},
     errors::{Error, Result},
-    limits::{LoginAttempt, LoginThrottle, RateKey, RateLimited, RequestLimits, TooManySockets},
+    limits::{
+        AdmissionKind, LoginAttempt, LoginThrottle, Overloaded, RateKey, RateLimited,
+        RequestLimits, StartPermit, TooManySockets,
+    },
     models::{
         hashing::{self, HashPriority, Requester},
         users,
@@ -107,7 +110,16 @@ impl Throttle {
         self.limits.sockets.check(self.network_key())
     }
 
-    /// Admits a socket or event stream of a user. `writer` is the writer of its connection.
+    /// Waits until a socket or an event stream may start.
+    ///
+    /// # Errors
+    /// [`Overloaded`] when the wait would be too long.
+    pub async fn wait_for_start(&self, channels: &Channels) -> Result<StartPermit, Overloaded> {
+        let kind = AdmissionKind::Handshake;
+        channels.admission().admit(kind, self.network_key()).await
+    }
+
+    /// Admits a socket or event stream of a user, which starts now. `writer` is the writer of its connection.
     ///
     /// # Errors
     /// [`TooManySockets`] when the user or the network has reached its limit.
@@ -115,9 +127,11 @@ impl Throttle {
         &self,
         channels: &Channels,
         user: &users::Model,
+        start: StartPermit,
         writer: Option<Arc<SocketWriter>>,
     ) -> Result<SocketAdmission, TooManySockets> {
         Ok(SocketAdmission {
+            start,
             permit: channels.acquire_socket_permit(user.id, self.network)?,
             writer,
             client: self.client(),

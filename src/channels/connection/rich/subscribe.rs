@@ -9,15 +9,18 @@ use super::{
     RichProtocol, RichSubscriptions,
     group_state::GroupState,
 };
-use crate::channels::{
-    Channels, Member,
-    delivery::{SocketScope, Subscription},
-    presence::OnlineUsers,
-    protocol::{
-        CloseReason,
-        request::{GroupName, GroupPosition},
-        rich::{ErrorReply, FailedGroup, Frame, GroupFrame, OkReply, ReplayMode},
+use crate::{
+    channels::{
+        Channels, Member,
+        delivery::{SocketScope, Subscription},
+        presence::OnlineUsers,
+        protocol::{
+            CloseReason,
+            request::{GroupName, GroupPosition},
+            rich::{ErrorReply, FailedGroup, Frame, GroupFrame, OkReply, ReplayMode},
+        },
     },
+    limits::{AdmissionKind, RateKey},
 };
 
 impl<'a> RichProtocol<'a> {
@@ -35,6 +38,15 @@ impl<'a> RichProtocol<'a> {
         if let Err(error) = self.check_sub(positions, subscriptions) {
             return Ok(vec![Frame::Error(error.with_id(Some(id))).encode()]);
         }
+        let admission = self.channels.admission();
+        let client = RateKey::User(self.actor.id);
+        let _start = match admission.admit(AdmissionKind::Subscription, client).await {
+            Ok(start) => start,
+            Err(overloaded) => {
+                let error = ErrorReply::overloaded(overloaded).with_id(Some(id));
+                return Ok(vec![Frame::Error(error).encode()]);
+            }
+        };
         let names: Vec<&str> = positions.iter().map(|position| &*position.group).collect();
         // The memberships may have changed since the socket was opened.
         let found = self.channels.hub.members.load(self.actor.id, &names);
