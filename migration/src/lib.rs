@@ -23,7 +23,7 @@ pub mod skeletons;
 
 pub use migration_lock::MigrationLock;
 pub use pooler::check_pooler;
-pub use schema_state::SchemaState;
+pub use schema_state::{MigrationState, SchemaState, list_migrations};
 
 /// The migrations of Salam. They run under a lock, after checks of the pooler and of the schema.
 pub struct Migrator;

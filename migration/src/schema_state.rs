@@ -2,11 +2,14 @@
 
 use sea_orm_migration::{
     MigratorTrait, SchemaManager, SchemaManagerConnection,
-    sea_orm::{DatabaseConnection, DbErr, EntityTrait, QuerySelect},
+    sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, QuerySelect},
     seaql_migrations,
 };
 
 use super::Migrator;
+
+/// The table with the names of the migrations that have run.
+const MIGRATION_TABLE: &str = "seaql_migrations";
 
 /// A table that the first migration creates.
 const FIRST_TABLE: &str = "users";
@@ -33,6 +36,56 @@ pub enum SchemaState {
     Pending(usize),
 }
 
+/// The state of one migration in a database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MigrationState {
+    /// The migration has run.
+    Applied,
+    /// The migration has not run yet.
+    Pending,
+    /// The migration has run, and this program does not have it: a newer version ran it.
+    Unknown,
+}
+
+/// Returns the names of all migrations with their states, in the order of their names. Changes nothing.
+///
+/// # Errors
+/// When the database fails.
+pub async fn list_migrations<M: MigratorTrait>(
+    db: &DatabaseConnection,
+) -> Result<Vec<(String, MigrationState)>, DbErr> {
+    let known: Vec<String> = M::migrations()
+        .iter()
+        .map(|migration| migration.name().to_owned())
+        .collect();
+    let applied = if SchemaManager::new(db).has_table(MIGRATION_TABLE).await? {
+        read_applied(db).await?
+    } else {
+        Vec::new()
+    };
+    let known_states = known.iter().map(|name| {
+        let state = if applied.contains(name) {
+            MigrationState::Applied
+        } else {
+            MigrationState::Pending
+        };
+        (name.clone(), state)
+    });
+    let unknown = applied.iter().filter(|name| !known.contains(name));
+    let unknown = unknown.map(|name| (name.clone(), MigrationState::Unknown));
+    let mut all: Vec<_> = known_states.chain(unknown).collect();
+    all.sort_by(|(first, _), (second, _)| first.cmp(second));
+    Ok(all)
+}
+
+/// Returns the names of the migrations that have run.
+async fn read_applied(db: &impl ConnectionTrait) -> Result<Vec<String>, DbErr> {
+    let run = seaql_migrations::Entity::find()
+        .select_only()
+        .column(seaql_migrations::Column::Version);
+    run.into_tuple().all(db).await
+}
+
 /// Returns `true` if the name of a migration states that older versions work with it.
 fn only_expands(name: &str) -> bool {
     let name = name.trim().to_lowercase();
@@ -55,17 +108,14 @@ impl SchemaState {
             SchemaManagerConnection::Transaction(db) => SchemaManager::new(*db),
             SchemaManagerConnection::OwnedTransaction(db) => SchemaManager::new(db),
         };
-        if !schema.has_table("seaql_migrations").await? {
+        if !schema.has_table(MIGRATION_TABLE).await? {
             return Ok(if schema.has_table(FIRST_TABLE).await? {
                 Self::Foreign
             } else {
                 Self::Pending(migrations.len())
             });
         }
-        let run = seaql_migrations::Entity::find()
-            .select_only()
-            .column(seaql_migrations::Column::Version);
-        let mut unknown: Vec<String> = run.into_tuple().all(db).await?;
+        let mut unknown = read_applied(db).await?;
         let run_count = unknown.len();
         unknown.retain(|version| {
             !migrations

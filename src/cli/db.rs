@@ -1,17 +1,17 @@
 //! `cargo loco db …`: Loco's commands. In production, commands that delete data require a
 //! confirmation.
 
-use std::path::PathBuf;
+use std::{io::Write, path::PathBuf};
 
 use clap::{Parser, Subcommand};
 use loco_rs::{
     Error, Result,
-    app::Hooks,
+    app::{AppContext, Hooks},
     boot::{RunDbCommand, create_context, run_db},
     db,
     environment::{Environment, resolve_from_env},
 };
-use migration::{MigratorTrait, check_pooler};
+use migration::{MigrationState, MigratorTrait, check_pooler, list_migrations};
 
 use crate::settings::{DatabaseSettings, is_production};
 
@@ -135,7 +135,7 @@ impl DbCommand {
             Action::Migrate => RunDbCommand::Migrate,
             Action::Down { steps, .. } => RunDbCommand::Down(steps),
             Action::Reset { .. } => RunDbCommand::Reset,
-            Action::Status => RunDbCommand::Status,
+            Action::Status => return print_status::<M>(&ctx).await,
             #[cfg(debug_assertions)]
             Action::Entities => RunDbCommand::Entities,
             Action::Truncate { .. } => RunDbCommand::Truncate,
@@ -155,4 +155,18 @@ impl DbCommand {
         };
         run_db::<A, M>(&ctx, command).await
     }
+}
+
+/// Prints the state of each migration. Loco's command fails when a newer version has migrated the database.
+async fn print_status<M: MigratorTrait>(ctx: &AppContext) -> Result<()> {
+    let mut output = std::io::stdout().lock();
+    for (name, state) in list_migrations::<M>(&ctx.db).await? {
+        let state = match state {
+            MigrationState::Applied => "applied",
+            MigrationState::Pending => "pending",
+            MigrationState::Unknown => "applied by a newer version",
+        };
+        writeln!(output, "{name}: {state}")?;
+    }
+    Ok(())
 }

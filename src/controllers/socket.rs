@@ -29,7 +29,7 @@ use crate::{
     },
     errors::{Error, Refusal, Result},
     limits::TooManySockets,
-    views::errors::{ApiError, BaseError, TooManySocketsResponse},
+    views::errors::{ApiError, BaseError, TooManySocketsResponse, Unavailable},
 };
 
 /// Open a socket for one group.
@@ -64,7 +64,7 @@ use crate::{
             example = json!({"detail": "Sec-WebSocket-Key must occur once, as the Base64 of 16 bytes.", "code": "invalid"})),
         (status = 426, description = "The request is not a WebSocket upgrade.", body = ApiError,
             example = json!({"detail": "This is a WebSocket; send an upgrade request.", "code": "invalid"})),
-        TooManySocketsResponse,
+        TooManySocketsResponse, Unavailable,
     ),
 )]
 pub async fn group_socket(
@@ -161,7 +161,7 @@ async fn open_rich_socket(
             example = json!({"detail": "Sec-WebSocket-Key must occur once, as the Base64 of 16 bytes.", "code": "invalid"})),
         (status = 426, description = "The request is not a WebSocket upgrade, or does not offer `chat.v1.json`.", body = ApiError,
             example = json!({"detail": "Offer the subprotocol chat.v1.json.", "code": "invalid"})),
-        TooManySocketsResponse,
+        TooManySocketsResponse, Unavailable,
     ),
 )]
 pub async fn multi_group_socket(

@@ -1,6 +1,6 @@
 //! One HTTP/1.1 connection, which carries requests one after the other until it becomes a socket.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, task::Poll, time::Duration};
 
 use axum::{
     Router,
@@ -10,6 +10,7 @@ use axum::{
     middleware::Next,
     response::Response,
 };
+use futures_util::poll;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use loco_rs::app::AppContext;
@@ -19,7 +20,10 @@ use tokio::{net::TcpStream, select};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use super::client_stream::{ClientStream, ResponseHandle};
+use super::{
+    client_stream::{ClientStream, ResponseHandle},
+    opening::OpeningPermit,
+};
 use crate::{
     controllers::extractors::ClientAddress,
     errors::Result,
@@ -47,15 +51,20 @@ const MAX_HEADERS: usize = 64;
 const HEADER_BUFFER_BYTES: usize = 16 * 1024;
 
 /// Serves a connection until it ends, or until `stop` is cancelled and the current request is
-/// answered.
+/// answered. `opening` counts the connection until its first request is routed.
 pub(super) async fn serve(
     stream: TcpStream,
     peer: SocketAddr,
     permit: Arc<ConnectionPermit>,
+    opening: OpeningPermit,
     router: Router,
     stop: CancellationToken,
 ) {
     set_socket_options(&stream, peer);
+    let first_byte = opening.wait_for_first_byte(&stream, HEADER_TIMEOUT);
+    let Some(opening) = stop.run_until_cancelled(first_byte).await.flatten() else {
+        return;
+    };
     let handle = ResponseHandle::default();
     let stream = ClientStream::new(stream, handle.clone(), Some(permit.clone()));
     let writer = stream.writer();
@@ -80,12 +89,18 @@ pub(super) async fn serve(
     });
     let connection = http1_builder(HEADER_TIMEOUT).serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection.with_upgrades());
-    let served = select! {
-        served = connection.as_mut() => served,
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
+    // The request is read and routed, up to the first point at which it waits.
+    let first = poll!(connection.as_mut());
+    drop(opening);
+    let served = match first {
+        Poll::Ready(served) => served,
+        Poll::Pending => select! {
+            served = connection.as_mut() => served,
+            () = stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        },
     };
     if let Err(error) = served {
         tracing::debug!(%error, %peer, "connection ended early");

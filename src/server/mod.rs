@@ -20,6 +20,7 @@ mod file_limit;
 mod headers;
 mod hosts;
 mod line_endings;
+mod opening;
 mod refusal_log;
 mod request_body;
 mod response_limiter;
@@ -53,7 +54,7 @@ use tower_http::normalize_path::NormalizePathLayer;
 
 pub use self::file_limit::hard_limit_connections;
 pub use self::stop::{SharedStopSignals, StopReason, StopSignals};
-use self::{hosts::AllowedHosts, response_limiter::ResponseLimiter};
+use self::{hosts::AllowedHosts, opening::OpeningLimiter, response_limiter::ResponseLimiter};
 use crate::{
     channels::Channels,
     controllers::{self, extractors::ClientAddress},
@@ -272,11 +273,16 @@ async fn accept_connections(
     stop: CancellationToken,
 ) {
     let rejections = Arc::new(Semaphore::new(MAX_CONCURRENT_REJECTIONS));
+    let opening = OpeningLimiter::default();
     let connections = TaskTracker::new();
     loop {
-        let accepted = select! {
+        let accepting = async {
+            let permit = opening.acquire().await;
+            (listener.accept().await, permit)
+        };
+        let (accepted, opening_permit) = select! {
             () = stop.cancelled() => break,
-            accepted = listener.accept() => accepted,
+            accepted = accepting => accepted,
         };
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
@@ -292,7 +298,8 @@ async fn accept_connections(
         let client = (!is_proxy).then(|| ClientAddress::from(peer.ip()).network());
         match limiter.try_acquire(client) {
             Ok(permit) => {
-                let serving = connection::serve(stream, peer, permit, router.clone(), stop.clone());
+                let (router, stop) = (router.clone(), stop.clone());
+                let serving = connection::serve(stream, peer, permit, opening_permit, router, stop);
                 connections.spawn(serving);
             }
             Err(reason) => {

@@ -47,8 +47,10 @@ pub enum BodyErrors {
 /// The error response of endpoints that need the database.
 #[derive(IntoResponses)]
 pub enum Unavailable {
-    /// The database is unavailable, or too many users log in at once.
-    #[response(status = 503, example = json!({"detail": "Temporarily unavailable; try again soon.", "code": "unavailable"}))]
+    /// The database is unavailable, or the server is overloaded: too many users log in, or too many clients connect at
+    /// once. Retry after the time in `Retry-After`.
+    #[response(status = 503, headers(("Retry-After" = u64, description = "The seconds to wait before the next attempt.")),
+        example = json!({"detail": "Temporarily unavailable; try again soon.", "code": "unavailable"}))]
     Unavailable(#[allow(dead_code, reason = "read by the document")] ApiError),
 }
 

@@ -1,3 +1,4 @@
+mod admission;
 mod backpressure;
 mod base_socket;
 mod broker;

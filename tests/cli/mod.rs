@@ -1,6 +1,6 @@
 //! The commands of the program, each in a process of its own.
 
-mod command;
+pub mod command;
 mod configuration;
 mod disk_faults;
 mod doctor;

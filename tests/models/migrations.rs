@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use migration::{Migrator, MigratorTrait, SchemaState};
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection, DbBackend, Statement};
 
-use crate::support::{Server, TestApp, TestDatabase};
+use crate::{
+    cli::command::CommandRun,
+    support::{Server, TestApp, TestDatabase},
+};
 
 /// The last migration of the previous release. A release sets the name of its own last migration here.
 const LAST_RELEASED: &str = "m20261130_000014_timeline";
@@ -236,4 +239,13 @@ async fn a_node_works_on_a_schema_that_a_newer_version_has_expanded() {
     db.execute_unprepared(newer).await.unwrap();
     let mut server = Server::start(&database);
     assert_eq!(server.read_addresses().await.len(), 3);
+    let variables = [("DATABASE_URL", database.uri.as_str())];
+    let status = CommandRun::run(&["db", "status"], &variables).await;
+    assert_eq!(status.code, Some(0), "{}", status.output);
+    for line in [
+        format!("{LAST_RELEASED}: applied"),
+        "m20990101_000001_colours: applied by a newer version".to_owned(),
+    ] {
+        assert!(status.output.contains(&line), "{}", status.output);
+    }
 }

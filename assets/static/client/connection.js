@@ -362,13 +362,14 @@ export class Connection extends Emitter {
   /**
    * Reconnects after a backoff with full jitter, so that the clients of a lost server do not reconnect all at once.
    * @param {number} code
-   * @param {number[]} [first]
+   * @param {number[]} [first] the range of the first delay. A busy server sends a later one with `bye`.
    */
   #reconnectLater(code, first = this.#backoff.first) {
     if (this.#state.name === 'idle') return;
-    const [low, high] = this.#retries ? [0, Math.min(this.#backoff.max, this.#backoff.first[1] * 2 ** this.#retries)] : first;
+    const [low, high] = first;
+    const longest = this.#retries ? Math.min(this.#backoff.max, this.#backoff.first[1] * 2 ** this.#retries) : 0;
     this.#retries += 1;
-    const delay = between(low, high);
+    const delay = between(low, Math.max(high, longest));
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#open(), delay);
     this.#setState({ name: 'waiting', retryAt: now() + delay, code });

@@ -10,6 +10,7 @@ mod idle;
 mod path;
 mod rest;
 mod resume;
+mod sizes;
 mod start;
 mod steady;
 mod storm;
@@ -58,7 +59,7 @@ pub enum Target {
 }
 
 /// All measures.
-pub const MEASURES: [Measure; 10] = [
+pub const MEASURES: [Measure; 11] = [
     idle::MEASURE,
     fan_out::MEASURE,
     steady::MEASURE,
@@ -67,6 +68,7 @@ pub const MEASURES: [Measure; 10] = [
     path::MEASURE,
     resume::MEASURE,
     storm::MEASURE,
+    sizes::MEASURE,
     rest::MEASURE,
     start::MEASURE,
 ];

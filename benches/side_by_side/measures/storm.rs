@@ -35,6 +35,10 @@ pub const MEASURE: Measure = Measure {
             target: Target::None,
         },
         MeasureRow {
+            label: "15,000 sockets, refusals",
+            target: Target::None,
+        },
+        MeasureRow {
             label: "15,000 sockets, µs of CPU each",
             target: Target::None,
         },
@@ -54,8 +58,9 @@ pub const MEASURE: Measure = Measure {
     description: "15,000 sockets of five networks and 50 groups connect at once, each twenty events behind. At the \
           same time, ten other sockets send a hundred messages a second in groups of their own, and receive \
           them. Their latency is from the due time of a message until its sender has it. Times to `sync` are \
-          from the start of the connection. One node on SQLite, one core. The load of both kinds shares the \
-          other core, so the latencies contain waits of the load, too.",
+          from the start of the first connection. A socket that the node refuses comes back when the node says so. One \
+          node on SQLite, one core. The load of both kinds shares the other core, so the latencies contain waits of \
+          the load, too.",
     round,
 };
 
@@ -122,6 +127,7 @@ fn round(context: &RunContext, results: &mut MeasureResults) -> Result<()> {
         "15,000 sockets, p99 s to `sync`",
         storm.stats.ready_times.percentile(99.0) / 1000.0,
     );
+    add("15,000 sockets, refusals", storm.stats.refusals as f64);
     add(
         "15,000 sockets, µs of CPU each",
         micros_each(spent, sockets),

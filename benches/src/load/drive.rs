@@ -44,8 +44,12 @@ pub fn open_all(load: &mut LoadGenerator, specs: Vec<SocketSpec>) -> Result<Vec<
 /// # Errors
 /// When a socket fails, or when opening takes too long.
 pub fn open_all_at_once(load: &mut LoadGenerator, specs: Vec<SocketSpec>) -> Result<()> {
-    for spec in specs {
+    for (index, spec) in specs.into_iter().enumerate() {
         load.open(spec)?;
+        // The server closes a connection without a request after some seconds.
+        if index.is_multiple_of(64) {
+            load.poll_once(Duration::ZERO)?;
+        }
     }
     let total = load.len();
     load.run_until("sockets to reconnect", OPEN_TIMEOUT, |load| {

@@ -15,7 +15,9 @@ mod socket_spec;
 pub mod stats;
 
 use std::{
-    net::{Ipv4Addr, SocketAddr},
+    cmp::Reverse,
+    collections::BinaryHeap,
+    net::{Ipv4Addr, Shutdown, SocketAddr},
     time::{Duration, Instant},
 };
 
@@ -37,6 +39,8 @@ pub struct LoadGenerator {
     /// The statistics of all sockets.
     pub stats: LoadStats,
     sockets: Vec<LoadSocket>,
+    /// The sockets that open again, by the time at which they do.
+    retries: BinaryHeap<Reverse<(u64, usize)>>,
     /// The sockets that received a reply since the last call of `take_replied`.
     replied: Vec<usize>,
     poll: Poll,
@@ -57,6 +61,7 @@ impl LoadGenerator {
         Ok(Self {
             stats: LoadStats::default(),
             sockets: Vec::new(),
+            retries: BinaryHeap::new(),
             replied: Vec::new(),
             poll: Poll::new()?,
             events: Events::with_capacity(1024),
@@ -150,6 +155,7 @@ impl LoadGenerator {
     /// # Errors
     /// When the system refuses the poll.
     pub fn poll_once(&mut self, wait: Duration) -> Result<()> {
+        self.reopen_due_sockets()?;
         if let Err(error) = self.poll.poll(&mut self.events, Some(wait)) {
             return if error.kind() == std::io::ErrorKind::Interrupted {
                 Ok(())
@@ -207,9 +213,28 @@ impl LoadGenerator {
         }
     }
 
+    /// Opens the sockets again that a busy server has refused, and whose time has come.
+    fn reopen_due_sockets(&mut self) -> Result<()> {
+        let now = self.now();
+        while let Some(&Reverse((due, index))) = self.retries.peek()
+            && due <= now
+        {
+            self.retries.pop();
+            let socket = self.sockets.get_mut(index).ok_or("no such socket")?;
+            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, socket.spec.port));
+            let stream = TcpStream::connect(address)?;
+            stream.set_nodelay(true)?;
+            socket.reopen(stream);
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            let registry = self.poll.registry();
+            registry.register(socket.stream(), Token(index), interest)?;
+        }
+        Ok(())
+    }
+
     fn handle_readiness(&mut self, index: usize, writable: bool, readable: bool) -> Result<()> {
         let socket = self.sockets.get_mut(index).ok_or("no such socket")?;
-        if socket.phase == Phase::Closed {
+        if matches!(socket.phase, Phase::Closed | Phase::Waiting) {
             return Ok(());
         }
         if writable {
@@ -247,8 +272,23 @@ impl LoadGenerator {
         Ok(())
     }
 
-    /// Closes a socket that failed, and records the error in the statistics.
+    /// Closes a socket that failed, and records the error in the statistics. A socket that a busy server refused opens
+    /// again later.
     fn record_outcome(&mut self, index: usize, result: Result<()>) {
+        let now = self.now();
+        if let Some(socket) = self.sockets.get_mut(index)
+            && socket.phase == Phase::Waiting
+        {
+            let (earliest, latest) = socket.retry_ms;
+            // The sockets are spread over the range.
+            let spread = latest.saturating_sub(earliest) + 1;
+            let retry_ms = earliest + (index as u64).wrapping_mul(7919) % spread;
+            let retry_at = now + nanos(Duration::from_millis(retry_ms));
+            self.retries.push(Reverse((retry_at, index)));
+            let _ = self.poll.registry().deregister(socket.stream());
+            let _ = socket.stream().shutdown(Shutdown::Both);
+            return;
+        }
         if let (Err(error), Some(socket)) = (result, self.sockets.get_mut(index)) {
             socket.phase = Phase::Closed;
             // The socket may never have been registered.

@@ -35,6 +35,8 @@ pub enum FrameMeaning {
     Event { seq: u64, due: Option<u64> },
     /// The reply to a request of this socket, with the seq of its event, if there is one.
     Reply { seq: Option<u64> },
+    /// The server is busy, and closes the socket. The client comes back after a time between these, in milliseconds.
+    Busy { retry_ms: (u64, u64) },
     /// The request was refused, or the socket is closed.
     Rejected,
     /// Another frame, which the load ignores.
@@ -91,6 +93,14 @@ fn classify_rich_frame(text: &[u8]) -> FrameMeaning {
             head: parse_number_after(text, br#""head":"#).unwrap_or_default(),
         },
         b"sync" => FrameMeaning::CaughtUp,
+        b"bye" if memmem::find(text, br#""code":1013"#).is_some() => {
+            let earliest = parse_number_after(text, br#""retry_ms":["#).unwrap_or_default();
+            let latest = format!(r#""retry_ms":[{earliest},"#);
+            let latest = parse_number_after(text, latest.as_bytes()).unwrap_or(earliest);
+            FrameMeaning::Busy {
+                retry_ms: (earliest, latest),
+            }
+        }
         b"error" | b"bye" | b"reset" => FrameMeaning::Rejected,
         _ => FrameMeaning::Other,
     }

@@ -37,6 +37,7 @@ pub fn process_bytes(
                 socket.queue(frames::PONG, payload);
                 socket.flush()?;
             }
+            frames::CLOSE if socket.phase == Phase::Waiting => {}
             frames::CLOSE => return Err("the server closed the socket".into()),
             _ => {}
         }
@@ -68,6 +69,11 @@ fn process_text(
                 now.saturating_sub(socket.requested_at),
             );
             return Ok(true);
+        }
+        FrameMeaning::Busy { retry_ms } => {
+            socket.phase = Phase::Waiting;
+            socket.retry_ms = retry_ms;
+            stats.refusals += 1;
         }
         FrameMeaning::Rejected => {
             return Err(format!("refused: {}", String::from_utf8_lossy(text)).into());

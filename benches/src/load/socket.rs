@@ -17,6 +17,8 @@ pub enum Phase {
     Open,
     /// The socket has caught up, and the measurement can start.
     Ready,
+    /// The server was busy. The socket opens again later.
+    Waiting,
     /// The socket has failed.
     Closed,
 }
@@ -33,6 +35,8 @@ pub struct LoadSocket {
     pub opened_at: u64,
     /// The time of the last request, in nanoseconds of the load's clock.
     pub requested_at: u64,
+    /// The range of times after which a busy server wants the client to come back, in milliseconds.
+    pub retry_ms: (u64, u64),
     /// The number of sent texts.
     pub sent: u64,
     /// The number of received events that count.
@@ -56,6 +60,7 @@ impl LoadSocket {
             phase: Phase::Opening,
             opened_at,
             requested_at: opened_at,
+            retry_ms: (0, 0),
             sent: 0,
             received: 0,
             has_received_frame: false,
@@ -63,6 +68,12 @@ impl LoadSocket {
             inbox: Vec::new(),
             outbox,
         }
+    }
+
+    /// Starts again with a new connection. The time of the opening stays.
+    pub fn reopen(&mut self, stream: TcpStream) {
+        let spec = self.spec.clone();
+        *self = Self::new(spec, stream, self.opened_at);
     }
 
     /// Returns the TCP stream, for registering.

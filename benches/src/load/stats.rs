@@ -27,6 +27,8 @@ impl Flaws {
 /// The counters of all sockets.
 #[derive(Default)]
 pub struct LoadStats {
+    /// The times that a busy server refused a socket, which then came back.
+    pub refusals: u64,
     /// The faults of all sockets.
     pub flaws: Flaws,
     /// The number of deliveries to sockets that count.
