@@ -199,8 +199,8 @@ const REVIEWED_OPERATIONS: &[&str] = &[
     "POST /api/start-chat/: Create a chat group. You become its owner. 200 400 401 409 413 415 429 503 bearer",
     "POST /api/token/: Log in. 200 400 401 413 415 429 503 no credentials",
     "POST /api/token/refresh/: Get a new access token. 200 400 401 413 415 429 503 no credentials",
-    "GET /ws/: Open a socket for many groups. 101 400 403 426 429 cookie,bearer",
-    "GET /ws/chat/{group_name}/: Open a socket for one group. 101 400 401 403 404 426 429 cookie,bearer",
+    "GET /ws/: Open a socket for many groups. 101 400 403 426 429 503 cookie,bearer",
+    "GET /ws/chat/{group_name}/: Open a socket for one group. 101 400 401 403 404 426 429 503 cookie,bearer",
     // operations-inject (do not remove this comment: the generators write above it)
 ];
 

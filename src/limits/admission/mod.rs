@@ -13,6 +13,8 @@
 
 mod load_monitor;
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, clippy::unwrap_used)]
+// A test may panic, and its tasks end with it.
 mod tests;
 
 use std::{
