@@ -1,4 +1,4 @@
-//! The times at which refused clients come back.
+//! The times at which refused clients retry.
 
 use std::time::Duration;
 
@@ -8,17 +8,17 @@ use tokio::time::Instant;
 const MIN_RETRY: Duration = Duration::from_millis(500);
 const MAX_RETRY: Duration = Duration::from_secs(60);
 
-/// Gives each refused client a later time, so that refused clients come back at the rate at which they can be served.
+/// Assigns each refused client a later time than the last one, so that the clients retry at the rate of the server.
 ///
 /// The times grow with the number of refused clients, up to 60 s.
 #[derive(Debug, Default)]
 pub struct RetrySchedule {
-    /// The time at which the last refused client comes back.
+    /// The time at which the last refused client retries.
     last: Option<Instant>,
 }
 
 impl RetrySchedule {
-    /// Returns the time after which the next refused client tries again.
+    /// Returns the wait of the next refused client before its retry.
     ///
     /// `backlog` is the time that the clients in the queue take, and `rate` the number of clients served in a second.
     pub fn next_retry(&mut self, now: Instant, backlog: Duration, rate: f64) -> Duration {

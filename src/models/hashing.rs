@@ -61,11 +61,8 @@ pub enum HashPriority {
     AccountChange,
 }
 
-const PRIORITIES: [HashPriority; 3] = [
-    HashPriority::KnownNetwork,
-    HashPriority::Login,
-    HashPriority::AccountChange,
-];
+/// The number of priorities.
+const PRIORITIES: usize = HashPriority::AccountChange as usize + 1;
 
 /// The origin of a request: its priority and its network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -171,7 +168,7 @@ pub async fn run_queued<T: Send + 'static>(
 /// The number of jobs that wait in the queue.
 #[must_use]
 pub fn queue_length() -> usize {
-    HASH_POOL.lock_queue().waiting()
+    HASH_POOL.lock_queue().jobs.len()
 }
 
 fn log_queue_full() {
@@ -207,7 +204,7 @@ impl HashPool {
 
     /// Waits for the next job. Returns `None` after [`FREE_MEMORY_AFTER`] without a job.
     fn next_job(&self) -> Option<HashJob> {
-        let is_empty = |queue: &mut JobQueue| queue.waiting() == 0;
+        let is_empty = |queue: &mut JobQueue| queue.jobs.is_empty();
         let waited =
             self.job_added
                 .wait_timeout_while(self.lock_queue(), FREE_MEMORY_AFTER, is_empty);
@@ -235,8 +232,8 @@ fn run_worker() {
 /// The waiting jobs of all priorities.
 #[derive(Default)]
 struct JobQueue {
-    /// The jobs of each priority. The networks take turns. `None` stands for the operator.
-    by_priority: [FairQueue<Option<IpNet>, HashJob>; PRIORITIES.len()],
+    /// The jobs by priority and network. `None` stands for the operator.
+    jobs: FairQueue<Option<IpNet>, HashJob, PRIORITIES>,
     popped: u64,
     /// The mean duration of a job.
     job_duration: Duration,
@@ -244,36 +241,33 @@ struct JobQueue {
 }
 
 impl JobQueue {
-    /// Adds a job. If the queue is full, drops a job of another requester.
+    /// Adds a job. If the queue is full, drops a job of another requester, who gets [`HashingBusy`].
     ///
     /// # Errors
     /// When the queue is full of jobs that this job may not replace.
     fn push(&mut self, requester: Requester, job: HashJob) -> Result<(), HashingBusy> {
-        if self.waiting() >= MAX_WAITING_JOBS {
-            match self.find_evictable(&requester) {
-                Some(evicted) => self.evict(evicted),
-                None => return Err(self.busy()),
-            }
+        let Requester { priority, network } = requester;
+        if self.jobs.len() >= MAX_WAITING_JOBS
+            && self.jobs.evict_for(priority as usize, network).is_none()
+        {
+            return Err(self.busy());
         }
-        if let Some(jobs) = self.by_priority.get_mut(requester.priority as usize) {
-            jobs.push(requester.network, job);
-        }
+        self.jobs.push(priority as usize, network, job);
         Ok(())
     }
 
     fn has_capacity(&self, requester: &Requester) -> bool {
-        self.waiting() < MAX_WAITING_JOBS || self.find_evictable(requester).is_some()
+        self.jobs.len() < MAX_WAITING_JOBS
+            || self
+                .jobs
+                .can_evict_for(requester.priority as usize, requester.network)
     }
 
-    fn waiting(&self) -> usize {
-        self.by_priority.iter().map(FairQueue::len).sum()
-    }
-
-    /// Returns the error for a job that cannot be done, with the time at which the client should come back.
+    /// Returns the error for a job that cannot run, with the time after which the client retries.
     fn busy(&mut self) -> HashingBusy {
         let threads = u32::try_from(thread_count()).unwrap_or(1);
         let rate = f64::from(threads) / self.job_duration.max(MIN_JOB_DURATION).as_secs_f64();
-        let waiting = u32::try_from(self.waiting()).unwrap_or(u32::MAX);
+        let waiting = u32::try_from(self.jobs.len()).unwrap_or(u32::MAX);
         let backlog = self.job_duration.saturating_mul(waiting) / threads;
         let now = tokio::time::Instant::now();
         HashingBusy {
@@ -286,34 +280,13 @@ impl JobQueue {
         self.job_duration = (self.job_duration * 7 + duration) / 8;
     }
 
-    /// Returns the priority and the network whose newest job can be dropped for another requester.
-    ///
-    /// That job has a lower priority, or its network has at least two more jobs than the other requester's network.
-    fn find_evictable(&self, requester: &Requester) -> Option<Requester> {
-        PRIORITIES.into_iter().rev().find_map(|priority| {
-            let jobs = self.by_priority.get(priority as usize)?;
-            let (network, most) = jobs.busiest_client()?;
-            let is_lower = priority > requester.priority;
-            let is_greedier =
-                priority == requester.priority && most > jobs.count_of(&requester.network) + 1;
-            (is_lower || is_greedier).then_some(Requester { priority, network })
-        })
-    }
-
-    /// Drops the newest job of a requester. The requester gets [`HashingBusy`].
-    fn evict(&mut self, requester: Requester) {
-        if let Some(jobs) = self.by_priority.get_mut(requester.priority as usize) {
-            drop(jobs.pop_newest_of(&requester.network));
-        }
-    }
-
     fn pop(&mut self) -> Option<HashJob> {
         self.popped = self.popped.wrapping_add(1);
         let is_lowest_first = self.popped.is_multiple_of(LOWEST_PRIORITY_EVERY);
         if is_lowest_first {
-            self.by_priority.iter_mut().rev().find_map(FairQueue::pop)
+            self.jobs.pop_last_rank()
         } else {
-            self.by_priority.iter_mut().find_map(FairQueue::pop)
+            self.jobs.pop()
         }
     }
 }

@@ -1,15 +1,15 @@
 //! Admission control: how many clients open a socket or resume groups at the same time.
 //!
-//! When a node restarts, all its clients come back at once. Each of them costs little, but thousands at once delay
-//! everyone who chats, because their tasks stand before each message in the queue of the runtime. So only some clients
-//! start at the same time, and the others wait in a queue. The number that may start at the same time follows the
+//! When a node restarts, all its clients reconnect at once. Each client costs little, but thousands at once delay all
+//! messages, because their tasks precede each message in the queue of the runtime. So only some clients start at the
+//! same time, and the others wait in a queue. The number that may start at the same time follows the
 //! measured load (see [`load_monitor`]). It falls faster than it rises.
 //!
 //! A few tens are enough to keep a core busy, so the least number does not waste time. Measured with `bin/bench --only
 //! storm`: any limit between 32 and 256 takes the same time until all clients have started.
 //!
-//! A client that would wait too long is refused at once, before its credential is read. The client learns when to come
-//! back; that time grows with the number of refused clients.
+//! A client that would wait too long is refused at once; a socket before its credential is read. The refusal has the
+//! time after which the client retries. This time grows with the number of refused clients.
 
 mod load_monitor;
 #[cfg(test)]
@@ -74,7 +74,7 @@ pub enum AdmissionKind {
 }
 
 impl AdmissionKind {
-    const ALL: [Self; 2] = [Self::Subscription, Self::Handshake];
+    const COUNT: usize = Self::Handshake as usize + 1;
 
     /// The name in the metrics.
     #[must_use]
@@ -115,7 +115,8 @@ struct AdmissionState {
     limit: f64,
     max_limit: f64,
     starting: usize,
-    queues: [FairQueue<RateKey, Waiter>; AdmissionKind::ALL.len()],
+    /// The waiting clients, by [`AdmissionKind`].
+    waiting: FairQueue<RateKey, Waiter, { AdmissionKind::COUNT }>,
     /// The clients that have started since the last interval.
     started: u32,
     /// The clients that start in a second while others wait.
@@ -138,7 +139,7 @@ impl AdmissionControl {
                 limit: FIRST_LIMIT.min(max_limit),
                 max_limit,
                 starting: 0,
-                queues: Default::default(),
+                waiting: FairQueue::default(),
                 started: 0,
                 rate: FIRST_RATE,
                 retries: RetrySchedule::default(),
@@ -188,14 +189,14 @@ impl AdmissionControl {
         AdmissionCounts {
             limit: state.limit(),
             starting: state.starting,
-            waiting: state.waiting(),
+            waiting: state.waiting.len(),
         }
     }
 
     /// `true` while a client starts or waits.
     fn is_busy(&self) -> bool {
         let state = self.0.lock();
-        state.starting > 0 || state.waiting() > 0
+        state.starting > 0 || !state.waiting.is_empty()
     }
 
     /// Adapts the limit and the rate to the queue time that was measured in an interval of this length.
@@ -223,7 +224,7 @@ impl AdmissionControlInner {
         client: RateKey,
     ) -> Result<Start, Overloaded> {
         let mut state = self.lock();
-        if state.waiting() == 0 && state.starting < state.limit() {
+        if state.waiting.is_empty() && state.starting < state.limit() {
             state.starting += 1;
             let is_first = state.starting == 1;
             drop(state);
@@ -232,21 +233,14 @@ impl AdmissionControlInner {
             }
             return Ok(Start::Now(StartPermit(Some(self.clone()))));
         }
-        let evicted = if state.waiting() < state.max_waiting(self.max_wait) {
-            None
-        } else {
-            match state.evict_for(kind, client) {
-                Some(evicted) => Some(evicted),
-                None => return Err(Self::refuse_with(state)),
-            }
-        };
-        let (sender, receiver) = oneshot::channel();
-        if let Some(queue) = state.queues.get_mut(kind as usize) {
-            queue.push(client, sender);
+        // The drop of an evicted waiter refuses its client.
+        if state.waiting.len() >= state.max_waiting(self.max_wait)
+            && state.waiting.evict_for(kind as usize, client).is_none()
+        {
+            return Err(Self::refuse_with(state));
         }
-        drop(state);
-        // Wakes the evicted client, which is refused.
-        drop(evicted);
+        let (sender, receiver) = oneshot::channel();
+        state.waiting.push(kind as usize, client, sender);
         Ok(Start::Later(receiver))
     }
 
@@ -257,7 +251,7 @@ impl AdmissionControlInner {
     fn refuse_with(mut state: MutexGuard<'_, AdmissionState>) -> Overloaded {
         let (rate, backlog) = (state.rate, state.backlog());
         let retry_after = state.retries.next_retry(Instant::now(), backlog, rate);
-        let waiting = state.waiting();
+        let waiting = state.waiting.len();
         drop(state);
         if let Some(suppressed) = REFUSED_LOG.allow() {
             tracing::warn!(
@@ -275,7 +269,7 @@ impl AdmissionControlInner {
     fn start_waiting(self: &Arc<Self>) {
         let mut state = self.lock();
         while state.starting < state.limit() {
-            let Some(waiter) = state.queues.iter_mut().find_map(FairQueue::pop) else {
+            let Some(waiter) = state.waiting.pop() else {
                 return;
             };
             // A client that has disconnected needs no permit.
@@ -303,10 +297,6 @@ impl AdmissionState {
         self.limit as usize
     }
 
-    fn waiting(&self) -> usize {
-        self.queues.iter().map(FairQueue::len).sum()
-    }
-
     /// The number of clients that start within a time.
     #[expect(
         clippy::cast_possible_truncation,
@@ -319,29 +309,13 @@ impl AdmissionState {
 
     /// The time after which all clients that wait have started.
     fn backlog(&self) -> Duration {
-        let waiting = u32::try_from(self.waiting()).unwrap_or(u32::MAX);
+        let waiting = u32::try_from(self.waiting.len()).unwrap_or(u32::MAX);
         Duration::try_from_secs_f64(f64::from(waiting) / self.rate).unwrap_or(Duration::MAX)
-    }
-
-    /// Removes the newest waiter of the client that has the most, if that client has at least two more than this one,
-    /// or if its work comes later in the order of precedence.
-    fn evict_for(&mut self, kind: AdmissionKind, client: RateKey) -> Option<Waiter> {
-        let own_rank = kind as usize;
-        for (rank, queue) in self.queues.iter_mut().enumerate().rev() {
-            let Some((busiest, most)) = queue.busiest_client() else {
-                continue;
-            };
-            let is_greedier = rank == own_rank && most > queue.count_of(&client) + 1;
-            if rank > own_rank || is_greedier {
-                return queue.pop_newest_of(&busiest);
-            }
-        }
-        None
     }
 
     fn adapt(&mut self, queue_time: Duration, interval: Duration) {
         let started = std::mem::take(&mut self.started);
-        let is_saturated = self.waiting() > 0;
+        let is_saturated = !self.waiting.is_empty();
         if is_saturated && !interval.is_zero() {
             let newest = f64::from(started) / interval.as_secs_f64();
             self.rate = (newest - self.rate)

@@ -164,7 +164,7 @@ fn the_time_until_a_retry_grows_with_the_refused_clients() {
     assert_eq!(of(1), Some(Duration::from_millis(5001)));
     assert_eq!(of(1000), Some(Duration::from_secs(6)));
     assert_eq!(of(99_999), Some(Duration::from_secs(60)));
-    // The last client has come back, and nobody waits.
+    // All clients have retried, and no client waits.
     let later = now + Duration::from_secs(61);
     let retry = retries.next_retry(later, Duration::ZERO, 1000.0);
     assert_eq!(retry, Duration::from_millis(500));
