@@ -68,10 +68,7 @@ use self::{
     delivery::{SocketHandle, SocketScope},
     health_checks::ReadinessCache,
     hub::Hub,
-    protocol::{
-        CloseReason,
-        rich::{Bye, SUBPROTOCOL},
-    },
+    protocol::rich::{Bye, SUBPROTOCOL},
     socket_record::{SocketMode, SocketRecord},
     socket_writer::SocketWriter,
     writer::Writer,
@@ -305,10 +302,10 @@ impl Channels {
 
     /// Upgrades a request for a rich socket only to send the frame `bye`, and to close the socket: a browser cannot read
     /// the status of a rejected handshake.
-    pub fn reject_rich(self, upgrade: WebSocketUpgrade, bye: Bye, reason: CloseReason) -> Response {
+    pub fn reject_rich(self, upgrade: WebSocketUpgrade, bye: Bye) -> Response {
         let upgrade = upgrade.protocols([SUBPROTOCOL]);
         self.upgrade(upgrade, None, async move |socket, _guard| {
-            connection::reject(socket, bye, reason).await;
+            connection::reject(socket, bye).await;
         })
     }
 

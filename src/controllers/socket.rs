@@ -134,10 +134,11 @@ async fn open_rich_socket(
                 Err(error) => reject_rich_socket(&channels, upgrade, error.into()),
             }
         }
-        (Ok(_), Err(_)) => {
-            let reason = CloseReason::InvalidQuery;
-            Ok(close_rejected(&channels, upgrade, reason.into(), reason))
-        }
+        (Ok(_), Err(_)) => Ok(close_rejected(
+            &channels,
+            upgrade,
+            CloseReason::InvalidQuery.into(),
+        )),
         (Err(error), _) => reject_rich_socket(&channels, upgrade, error),
     }
 }
@@ -200,12 +201,10 @@ fn reject_rich_socket(
         // A client of a network with too many sockets gets 429 with `Retry-After`, as after any rate limit.
         Error::ForeignOrigin | Error::TooManySockets(TooManySockets::Network) => return Err(error),
         Error::Overloaded(overloaded) => {
-            let bye = Bye::overloaded(overloaded);
             return Ok(close_rejected(
                 channels,
                 upgrade,
-                bye,
-                CloseReason::Overloaded,
+                Bye::overloaded(overloaded),
             ));
         }
         Error::TooManySockets(TooManySockets::User) => CloseReason::TooManySockets,
@@ -219,17 +218,13 @@ fn reject_rich_socket(
             CloseReason::InternalError
         }
     };
-    Ok(close_rejected(channels, upgrade, reason.into(), reason))
+    Ok(close_rejected(channels, upgrade, reason.into()))
 }
 
 /// Opens a socket that only closes. The log contains the reason.
-fn close_rejected(
-    channels: &Channels,
-    upgrade: WebSocketUpgrade,
-    bye: Bye,
-    reason: CloseReason,
-) -> Response {
-    let mut response = channels.clone().reject_rich(upgrade, bye, reason);
+fn close_rejected(channels: &Channels, upgrade: WebSocketUpgrade, bye: Bye) -> Response {
+    let reason = bye.close_reason;
+    let mut response = channels.clone().reject_rich(upgrade, bye);
     response.extensions_mut().insert(Refusal(reason.text()));
     response
 }

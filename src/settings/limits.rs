@@ -20,7 +20,7 @@ pub struct LimitSettings {
     /// The sockets, event streams and subscriptions that may start at the same time. Under load, fewer may start.
     pub starts_at_once: u32,
     /// Seconds for which a socket, an event stream or a subscription may wait for its start, when many clients connect
-    /// at once. A client that would wait longer is refused, and learns when to come back.
+    /// at once. A client that would wait longer is refused, with the time after which the client retries.
     pub start_wait: u32,
     /// The sockets and event streams that one network may have open.
     pub sockets_per_network: u32,
@@ -60,7 +60,7 @@ impl LimitSettings {
     /// not reconnect.
     pub const MIN_SUBS_PER_10S: u32 = 512;
 
-    /// The greatest value of `start_wait` in seconds. Proxies close a request that takes longer.
+    /// The greatest value of `start_wait` in seconds. A proxy closes a request that takes longer.
     pub const MAX_START_WAIT: u32 = 30;
 
     /// Returns the quotas of memberships.
@@ -100,7 +100,8 @@ impl LimitSettings {
             .collect();
         if self.start_wait > Self::MAX_START_WAIT {
             faults.push(format!(
-                "settings.limits.start_wait is {}; it must be {} or less, because clients give up",
+                "settings.limits.start_wait is {}; it must be {} or less, because clients \
+                 and proxies close a request that takes longer",
                 self.start_wait,
                 Self::MAX_START_WAIT
             ));

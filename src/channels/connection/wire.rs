@@ -126,7 +126,7 @@ pub(super) fn end_after_read_error(error: Error) -> ConnectionEnd {
 /// Sends `bye` with a reason on a rich socket, and closes the socket.
 ///
 /// The socket was opened only for this, because a browser cannot read the status of a rejected handshake.
-pub(in crate::channels) async fn reject(socket: Box<WebSocket>, bye: Bye, reason: CloseReason) {
-    let bye = Frame::Bye(bye).encode();
-    close(socket, Some(bye), reason).await;
+pub(in crate::channels) async fn reject(socket: Box<WebSocket>, bye: Bye) {
+    let reason = bye.close_reason;
+    close(socket, Some(Frame::Bye(bye).encode()), reason).await;
 }

@@ -284,13 +284,13 @@ impl<'a> ErrorReply<'a> {
         }
     }
 
-    /// Returns the error for a request that this node has no time for.
+    /// Returns the error `unavailable` of an overloaded node, with the time to wait.
     #[must_use]
     pub fn overloaded(Overloaded { retry_after }: Overloaded) -> Self {
         Self {
             retry: true,
             retry_after_ms: u64::try_from(retry_after.as_millis()).ok(),
-            ..Self::new("unavailable", "The server is busy; try again later.")
+            ..Self::new("unavailable", "The server is overloaded; try again later.")
         }
     }
 
@@ -323,6 +323,10 @@ impl<'a> ErrorReply<'a> {
 /// The last frame before the server closes the socket.
 #[derive(Serialize, ToSchema)]
 pub struct Bye {
+    /// The reason, for the close frame that follows.
+    #[serde(skip)]
+    #[schema(ignore)]
+    pub close_reason: CloseReason,
     /// The code of the close frame that follows.
     #[schema(example = 1012)]
     code: u16,
@@ -346,6 +350,7 @@ impl From<CloseReason> for Bye {
             _ => INITIAL_BACKOFF_MS,
         };
         Self {
+            close_reason: reason,
             code: reason.code(),
             reason: reason.text(),
             reconnect: reason.can_reconnect(),
@@ -355,8 +360,8 @@ impl From<CloseReason> for Bye {
 }
 
 impl Bye {
-    /// Returns the frame for a client that a busy node refuses. The client comes back after the time in `overloaded`, or
-    /// up to a quarter later.
+    /// Returns the frame for a client that an overloaded node refuses. The client reconnects after `retry_after`, or up
+    /// to a quarter later.
     #[must_use]
     pub fn overloaded(Overloaded { retry_after }: Overloaded) -> Self {
         let earliest = u32::try_from(retry_after.as_millis()).unwrap_or(u32::MAX);
