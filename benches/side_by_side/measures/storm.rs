@@ -1,4 +1,4 @@
-//! Measures a storm: all clients of a node come back at once, while other clients chat.
+//! Measures a storm: all clients of a node reconnect at once, while other clients chat.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -58,7 +58,7 @@ pub const MEASURE: Measure = Measure {
     description: "15,000 sockets of five networks and 50 groups connect at once, each twenty events behind. At the \
           same time, ten other sockets send a hundred messages a second in groups of their own, and receive \
           them. Their latency is from the due time of a message until its sender has it. Times to `sync` are \
-          from the start of the first connection. A socket that the node refuses comes back when the node says so. One \
+          from the start of the first connection. A refused socket reconnects after the time that the node gave. One \
           node on SQLite, one core. The load of both kinds shares the other core, so the latencies contain waits of \
           the load, too.",
     round,

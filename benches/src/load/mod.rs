@@ -34,12 +34,15 @@ use crate::{Result, statistics::nanos};
 /// The number of bytes in one read. A socket receives less between two polls.
 const READ_BYTES: usize = 128 * 1024;
 
+/// The readiness that the load waits for.
+const INTEREST: Interest = Interest::READABLE.add(Interest::WRITABLE);
+
 /// The sockets of the load and their statistics.
 pub struct LoadGenerator {
     /// The statistics of all sockets.
     pub stats: LoadStats,
     sockets: Vec<LoadSocket>,
-    /// The sockets that open again, by the time at which they do.
+    /// The refused sockets, by the time at which they reconnect.
     retries: BinaryHeap<Reverse<(u64, usize)>>,
     /// The sockets that received a reply since the last call of `take_replied`.
     replied: Vec<usize>,
@@ -109,16 +112,13 @@ impl LoadGenerator {
     /// # Errors
     /// When the system has no more sockets.
     pub fn open(&mut self, spec: SocketSpec) -> Result<usize> {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, spec.port));
         let (index, opened_at) = (self.sockets.len(), self.now());
-        let stream = TcpStream::connect(address)?;
-        stream.set_nodelay(true)?;
+        let stream = connect(spec.port)?;
         self.stats.record_open(spec.group, spec.is_measured);
         let mut socket = LoadSocket::new(spec, stream, opened_at);
-        let interest = Interest::READABLE | Interest::WRITABLE;
         self.poll
             .registry()
-            .register(socket.stream(), Token(index), interest)?;
+            .register(socket.stream(), Token(index), INTEREST)?;
         self.sockets.push(socket);
         Ok(index)
     }
@@ -155,7 +155,7 @@ impl LoadGenerator {
     /// # Errors
     /// When the system refuses the poll.
     pub fn poll_once(&mut self, wait: Duration) -> Result<()> {
-        self.reopen_due_sockets()?;
+        self.reconnect_due_sockets()?;
         if let Err(error) = self.poll.poll(&mut self.events, Some(wait)) {
             return if error.kind() == std::io::ErrorKind::Interrupted {
                 Ok(())
@@ -213,21 +213,17 @@ impl LoadGenerator {
         }
     }
 
-    /// Opens the sockets again that a busy server has refused, and whose time has come.
-    fn reopen_due_sockets(&mut self) -> Result<()> {
+    /// Reconnects the refused sockets whose wait is over.
+    fn reconnect_due_sockets(&mut self) -> Result<()> {
         let now = self.now();
         while let Some(&Reverse((due, index))) = self.retries.peek()
             && due <= now
         {
             self.retries.pop();
             let socket = self.sockets.get_mut(index).ok_or("no such socket")?;
-            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, socket.spec.port));
-            let stream = TcpStream::connect(address)?;
-            stream.set_nodelay(true)?;
-            socket.reopen(stream);
-            let interest = Interest::READABLE | Interest::WRITABLE;
+            socket.reopen(connect(socket.spec.port)?);
             let registry = self.poll.registry();
-            registry.register(socket.stream(), Token(index), interest)?;
+            registry.register(socket.stream(), Token(index), INTEREST)?;
         }
         Ok(())
     }
@@ -272,8 +268,8 @@ impl LoadGenerator {
         Ok(())
     }
 
-    /// Closes a socket that failed, and records the error in the statistics. A socket that a busy server refused opens
-    /// again later.
+    /// Closes a socket that failed, and records the error in the statistics. A socket that an overloaded server refused
+    /// reconnects later.
     fn record_outcome(&mut self, index: usize, result: Result<()>) {
         let now = self.now();
         if let Some(socket) = self.sockets.get_mut(index)
@@ -296,4 +292,11 @@ impl LoadGenerator {
             self.stats.socket_errors.push(error.to_string());
         }
     }
+}
+
+/// Starts to connect to a server of this machine.
+fn connect(port: u16) -> Result<TcpStream> {
+    let stream = TcpStream::connect(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }

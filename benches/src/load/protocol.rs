@@ -35,8 +35,9 @@ pub enum FrameMeaning {
     Event { seq: u64, due: Option<u64> },
     /// The reply to a request of this socket, with the seq of its event, if there is one.
     Reply { seq: Option<u64> },
-    /// The server is busy, and closes the socket. The client comes back after a time between these, in milliseconds.
-    Busy { retry_ms: (u64, u64) },
+    /// The server is overloaded, and closes the socket. The client waits for a time in this range, in milliseconds, and
+    /// reconnects.
+    Overloaded { retry_ms: (u64, u64) },
     /// The request was refused, or the socket is closed.
     Rejected,
     /// Another frame, which the load ignores.
@@ -97,7 +98,7 @@ fn classify_rich_frame(text: &[u8]) -> FrameMeaning {
             let earliest = parse_number_after(text, br#""retry_ms":["#).unwrap_or_default();
             let latest = format!(r#""retry_ms":[{earliest},"#);
             let latest = parse_number_after(text, latest.as_bytes()).unwrap_or(earliest);
-            FrameMeaning::Busy {
+            FrameMeaning::Overloaded {
                 retry_ms: (earliest, latest),
             }
         }

@@ -70,7 +70,7 @@ fn process_text(
             );
             return Ok(true);
         }
-        FrameMeaning::Busy { retry_ms } => {
+        FrameMeaning::Overloaded { retry_ms } => {
             socket.phase = Phase::Waiting;
             socket.retry_ms = retry_ms;
             stats.refusals += 1;

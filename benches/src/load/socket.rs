@@ -17,7 +17,7 @@ pub enum Phase {
     Open,
     /// The socket has caught up, and the measurement can start.
     Ready,
-    /// The server was busy. The socket opens again later.
+    /// The server was overloaded. The socket reconnects later.
     Waiting,
     /// The socket has failed.
     Closed,
@@ -35,7 +35,7 @@ pub struct LoadSocket {
     pub opened_at: u64,
     /// The time of the last request, in nanoseconds of the load's clock.
     pub requested_at: u64,
-    /// The range of times after which a busy server wants the client to come back, in milliseconds.
+    /// The range of the wait before the reconnect, in milliseconds, from the overloaded server.
     pub retry_ms: (u64, u64),
     /// The number of sent texts.
     pub sent: u64,
@@ -70,7 +70,7 @@ impl LoadSocket {
         }
     }
 
-    /// Starts again with a new connection. The time of the opening stays.
+    /// Restarts the socket on a new connection. The time of the opening stays.
     pub fn reopen(&mut self, stream: TcpStream) {
         let spec = self.spec.clone();
         *self = Self::new(spec, stream, self.opened_at);

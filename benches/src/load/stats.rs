@@ -27,7 +27,7 @@ impl Flaws {
 /// The counters of all sockets.
 #[derive(Default)]
 pub struct LoadStats {
-    /// The times that a busy server refused a socket, which then came back.
+    /// The number of refusals by an overloaded server. Each refused socket reconnects later.
     pub refusals: u64,
     /// The faults of all sockets.
     pub flaws: Flaws,
