@@ -15,8 +15,9 @@ use crate::support::{
 /// More clients than may wait for a second, at the rate that a node assumes at first.
 const CLIENTS: usize = 4500;
 
-async fn app_with_one_start_at_a_time() -> TestApp {
-    let limits = json!({"starts_at_once": 1, "start_wait": 1});
+/// Starts a node that starts one client at a time. `start_wait` is in seconds.
+async fn app_with_one_start_at_a_time(start_wait: u32) -> TestApp {
+    let limits = json!({"starts_at_once": 1, "start_wait": start_wait});
     TestApp::with_settings(json!({ "limits": limits })).await
 }
 
@@ -57,7 +58,7 @@ async fn open_stream(user: &User<'_>, group: &str) -> TestResponse {
 
 #[tokio::test]
 async fn sockets_and_subscriptions_wait_for_their_start() {
-    let app = app_with_one_start_at_a_time().await;
+    let app = app_with_one_start_at_a_time(30).await;
     let (group, [ann]) = app.group_of(["ann"]).await;
     let mut open = ann.open_multi_group().await;
 
@@ -79,7 +80,7 @@ async fn sockets_and_subscriptions_wait_for_their_start() {
 
 #[tokio::test]
 async fn an_overloaded_node_refuses_sockets_and_subscriptions_and_serves_the_open_ones() {
-    let app = app_with_one_start_at_a_time().await;
+    let app = app_with_one_start_at_a_time(1).await;
     let (group, [ann]) = app.group_of(["ann"]).await;
     let mut live = ann.open_live(&group).await;
     let mut many = ann.open_multi_group().await;
@@ -127,14 +128,14 @@ async fn an_overloaded_node_refuses_sockets_and_subscriptions_and_serves_the_ope
 
 #[tokio::test]
 async fn a_client_that_waited_too_long_is_refused() {
-    let app = app_with_one_start_at_a_time().await;
+    let app = app_with_one_start_at_a_time(1).await;
     let (group, [ann]) = app.group_of(["ann"]).await;
     let _permit = start(&app).await;
     let mut refused = ann.open_rich(&group, "").await;
     assert_bye(refused.bye().await);
 }
 
-/// Checks a `bye` that gives the client a time to come back.
+/// Checks a `bye` with the wait before the reconnect.
 fn assert_bye((bye, code): (Value, u16)) {
     assert_eq!((code, &bye["reconnect"]), (1013, &json!(true)), "{bye}");
     let earliest = assert_milliseconds(&bye["retry_ms"][0]);

@@ -362,7 +362,7 @@ export class Connection extends Emitter {
   /**
    * Reconnects after a backoff with full jitter, so that the clients of a lost server do not reconnect all at once.
    * @param {number} code
-   * @param {number[]} [first] the range of the first delay. A busy server sends a later one with `bye`.
+   * @param {number[]} [first] the range of the first delay. No delay is shorter than its first number.
    */
   #reconnectLater(code, first = this.#backoff.first) {
     if (this.#state.name === 'idle') return;
